@@ -1,0 +1,41 @@
+# Everything happens in .venv and in the lab's cache: nothing is installed on the system.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: drill test test-fast check bench lock clean
+
+drill: $(VENV)/ready
+	$(BIN)/dr lab doctor --fix
+	$(BIN)/dr drill scenarios/region-outage.yaml --report reports
+
+test: $(VENV)/ready
+	$(BIN)/dr lab doctor --fix
+	$(BIN)/python -m pytest
+
+# no servers: seconds instead of minutes
+test-fast: $(VENV)/ready
+	$(BIN)/python -m pytest -m "not lab and not scenario"
+
+check: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/ready
+	$(BIN)/dr lab doctor --fix
+	$(BIN)/python tests/bench/bench.py
+
+$(VENV)/ready: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dr needs Python 3.11 or newer; set PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+# rewrites the lock file from pyproject.toml (needs uv)
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	  --all-extras --allow-unsafe -o requirements.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) build reports *.egg-info

@@ -1,0 +1,82 @@
+"""The base of every model, and the scalar types that people write."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
+
+
+class Frozen(BaseModel):
+    """A frozen pydantic model that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_timedelta="float")
+
+
+def parse_duration(value: object) -> object:
+    """Reads ``15m``, ``1h30m``, ``90s``, ``2.5s``, ``200ms``; a timedelta or a number of seconds from our own JSON passes through.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if isinstance(value, str):
+        match = _DURATION.fullmatch(value.strip())
+        if not match or not any(match.groups()):
+            raise ValueError("expected a duration such as 15m, 1h30m, 90s or 200ms")
+        hours, minutes, seconds, millis = match.groups()
+        return timedelta(
+            hours=int(hours or 0), minutes=int(minutes or 0), seconds=float(seconds or 0), milliseconds=int(millis or 0)
+        )
+    if isinstance(value, bool) or not isinstance(value, (timedelta, int, float)):
+        raise ValueError("expected a duration such as 15m, 1h30m, 90s or 200ms")
+    return value if isinstance(value, timedelta) else timedelta(seconds=value)
+
+
+def show_duration(value: timedelta | None) -> str:
+    """The shortest form a person reads at a glance: ``0.43s``, ``12.1s``, ``4m10s``, ``1h05m``; ``unknown`` for None."""
+    if value is None:
+        return "unknown"
+    seconds = value.total_seconds()
+    if abs(seconds) < 1:
+        return f"{seconds:.2f}s"
+    if abs(seconds) < 60:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if abs(whole) < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def _not_negative(value: timedelta) -> timedelta:
+    if value < timedelta(0):
+        raise ValueError("expected a duration that is not negative")
+    return value
+
+
+def seconds(value: timedelta | None) -> float | None:
+    """A duration for the wire: seconds rounded to the microsecond, None stays None."""
+    return None if value is None else round(value.total_seconds(), 6)
+
+
+def between(start: datetime | None, end: datetime | None) -> timedelta | None:
+    """``end - start``; None where either is unknown."""
+    return None if start is None or end is None else end - start
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(parse_duration),
+    AfterValidator(_not_negative),
+    PlainSerializer(lambda value: value.total_seconds(), return_type=float, when_used="json"),
+]
+"""A span of time: ``15m`` in YAML, seconds as a float in our JSON."""
+
+Moment = AwareDatetime
+"""An instant with its zone; always UTC in our JSON."""
+
+Json = Any
+"""A JSON value that came from outside and is only carried, never read."""

@@ -1,0 +1,191 @@
+"""What a step found out or did, as data: goes into the journal, feeds guards and later steps, and every number of a report.
+
+One class per sort of fact; ``Evidence`` is the union, told apart by ``fact``. No secret and no bare hash of one ever goes in here.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from dr.model.base import Duration, Frozen, Moment
+from dr.model.words import FenceState, TaskFate
+
+
+class Note(Frozen):
+    """A plain fact for people, when nothing computes with it."""
+
+    fact: Literal["note"] = "note"
+    text: str
+
+
+class Fenced(Frozen):
+    """Whether the old primary can still write. ``proof`` says how we know (process gone and write refused), or what was tried.
+
+    final_position: the last position the old primary wrote, where it was stopped cleanly (PostgreSQL: LSN), else "".
+    writes_ended_at: when writes are known to have ended, None when unknown.
+    """
+
+    fact: Literal["fenced"] = "fenced"
+    component: str
+    region: str
+    state: FenceState
+    proof: str
+    final_position: str = ""
+    writes_ended_at: Moment | None = None
+
+
+class RecoveryPoint(Frozen):
+    """The newest moment whose data the target holds, read there from its own data, and the position that belongs to it."""
+
+    fact: Literal["recovery-point"] = "recovery-point"
+    component: str
+    region: str
+    read_at: Moment
+    recovery_point: Moment | None
+    position: str = ""
+    complete: bool = Field(False, description="everything the fenced primary ever wrote is here (planned moves)")
+
+
+class Promoted(Frozen):
+    """The target accepts writes. ``epoch`` is the kind's own growing number (PostgreSQL timeline)."""
+
+    fact: Literal["promoted"] = "promoted"
+    component: str
+    region: str
+    epoch: int | None
+    promoted_at: Moment
+    fork_position: str = ""
+
+
+class WriteAccepted(Frozen):
+    """A committed write was accepted, read back and belongs to the region.
+
+    route: ``inside`` by address and Host header, ``outside`` through the public name.
+    """
+
+    fact: Literal["write-accepted"] = "write-accepted"
+    component: str
+    region: str
+    route: Literal["inside", "outside"]
+    names: tuple[str, ...]
+    first_at: Moment
+    last_at: Moment
+
+
+class Redirected(Frozen):
+    """Public names lead to the region. ``before`` keeps the old answers for undo; ``old_ttl`` is what caches may hold."""
+
+    fact: Literal["redirected"] = "redirected"
+    component: str
+    region: str
+    names: int
+    at: Moment
+    old_ttl: Duration
+    before: dict[str, tuple[str, ...]]
+    not_reached: tuple[str, ...] = ()
+
+
+class TaskCount(Frozen):
+    """Tasks in flight and their fates, one each; ``items_path`` is a JSON-lines file with one line a task."""
+
+    fact: Literal["tasks"] = "tasks"
+    component: str
+    in_flight: int
+    fates: dict[TaskFate, int]
+    duplicated: int = 0
+    items_path: str | None = None
+
+
+class Healthy(Frozen):
+    """How many Deployments work in the region; ``unhealthy`` names the others with the reason."""
+
+    fact: Literal["healthy"] = "healthy"
+    component: str
+    total: int
+    healthy: int
+    unhealthy: dict[str, str] = {}
+
+
+class Identities(Frozen):
+    """Identities before and after a move. ``before_taken_at`` tells the age of the snapshot that was kept outside the source."""
+
+    fact: Literal["identities"] = "identities"
+    component: str
+    checked: int
+    changed: tuple[str, ...]
+    missing: tuple[str, ...]
+    created_later: tuple[str, ...]
+    before_taken_at: Moment | None
+    before_sha256: str | None
+    after_sha256: str
+
+
+class Held(Frozen):
+    """What was active before the hold, to be put back and nothing more (ids of DAGs by Deployment), and the highest job id then."""
+
+    fact: Literal["held"] = "held"
+    component: str
+    region: str
+    active: dict[str, tuple[str, ...]]
+    highest_job: dict[str, int] = {}
+
+
+class Preserved(Frozen):
+    """Acknowledged writes of the old primary that never reached the new one, kept before anything overwrites them (I17).
+
+    ``manifest`` is a file with one line per kept file: SHA-256, bytes, path. ``items`` counts rows or objects; None when not countable.
+    """
+
+    fact: Literal["preserved"] = "preserved"
+    component: str
+    region: str
+    at: Moment
+    path: str
+    manifest: str
+    items: int | None
+    fork_position: str = ""
+
+
+class Following(Frozen):
+    """The region follows the other one again."""
+
+    fact: Literal["following"] = "following"
+    component: str
+    region: str
+    upstream: str
+    how: str
+
+
+class Attested(Frozen):
+    """What a person said at a gate or an approval. The identity is claimed unless something proves it."""
+
+    fact: Literal["attested"] = "attested"
+    actor: str
+    proven: bool = False
+    text: str = ""
+
+
+class CommandRan(Frozen):
+    """A command of the runbook ran. Only its first words, exit status and the digest of its output are kept: it may print secrets."""
+
+    fact: Literal["command"] = "command"
+    program: str
+    exit_status: int
+    duration: timedelta
+
+
+class Estimate(Frozen):
+    """How long something is expected to take from here, for live prediction."""
+
+    fact: Literal["estimate"] = "estimate"
+    remaining: timedelta
+
+
+Evidence = Annotated[
+    Note | Fenced | RecoveryPoint | Promoted | WriteAccepted | Redirected | TaskCount | Healthy | Identities | Held | Preserved
+    | Following | Attested | CommandRan | Estimate,
+    Field(discriminator="fact"),
+]  # fmt: skip

@@ -1,0 +1,83 @@
+"""What is observed of a component, now: roles, replication lag, recovery point, findings."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from dr.model.base import Duration, Frozen, Moment
+from dr.model.words import Known, Role, Severity
+
+
+class LagSample(Frozen):
+    """One measurement of one component. A missing or stale sample is unknown, never zero.
+
+    lag: how old the newest change is that the secondary does not have yet (None when unknown).
+    recovery_point: the newest moment whose data the secondary holds, read in the secondary from its own data.
+    behind_bytes: what the secondary still has to receive, where the primary could be asked.
+    """
+
+    component: str
+    at: Moment
+    state: Known
+    lag: Duration | None = None
+    recovery_point: Moment | None = None
+    behind_bytes: int | None = None
+    retained_bytes: int | None = None
+    reason: str = ""
+
+
+class Beat(Frozen):
+    """One heartbeat: a small write on the primary of a component, acknowledged or not."""
+
+    component: str
+    region: str
+    sent_at: Moment
+    acknowledged_at: Moment | None
+    reason: str = ""
+
+
+class Finding(Frozen):
+    """One result of a readiness check: severity, fact, fix."""
+
+    component: str
+    severity: Severity
+    fact: str
+    fix: str = ""
+
+
+class RegionView(Frozen):
+    """A component as observed in one region.
+
+    epoch: a number that grows with each promotion where the kind has one (PostgreSQL timeline), else None.
+    """
+
+    role: Role
+    reason: str = ""
+    epoch: int | None = None
+
+
+class ComponentView(Frozen):
+    """A component as observed now, in all regions. ``primary`` is observed, never configured; None when nobody or unclear."""
+
+    component: str
+    kind: str
+    at: Moment
+    regions: dict[str, RegionView]
+    lag: LagSample | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def primary(self) -> str | None:
+        """The one region seen as primary; None for none or more than one."""
+        primaries = [name for name, view in self.regions.items() if view.role is Role.PRIMARY]
+        return primaries[0] if len(primaries) == 1 else None
+
+
+class Exposure(Frozen):
+    """Outage began (or now) minus recovery point: what would be lost. ``state`` bound: at most this."""
+
+    component: str
+    state: Known
+    value: timedelta | None = None
+    recovery_point: Moment | None = None
+    reason: str = ""

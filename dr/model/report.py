@@ -1,0 +1,262 @@
+"""What the commands print: ``dr.run/1`` and ``dr.drill/1``.
+
+Every value derives from journal records (I16) or, for ``truth``, from the ledger.
+
+Unknown is ``null`` plus a state, never 0. An unknown RPA or RTA is not met. Moments are UTC; durations are seconds, said in the name.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from dr.model.base import Frozen, Json, Moment
+from dr.model.evidence import Attested
+from dr.model.plan import Acceptance
+from dr.model.truth import CleanUp
+from dr.model.words import ClockKind, DebtKind, FenceState, Guard, Intent, Known, RunOutcome, StepState, Verb, Verdict
+
+
+class ObjectiveReport(Frozen):
+    """Objectives against actuals. ``rto_met``/``rpo_met`` are null where the run did not get that far."""
+
+    rto_seconds: float
+    rta_seconds: float | None
+    rta_state: Known
+    rto_met: bool | None
+    rpo_seconds: float
+    rpa_seconds: float | None
+    rpa_state: Known
+    rpo_met: bool | None
+
+
+class Stamps(Frozen):
+    """The moments that cut the RTA. For planned moves ``outage_began`` is the freeze."""
+
+    outage_began: Moment | None = None
+    detected: Moment | None = None
+    decided: Moment | None = None
+    first_effect: Moment | None = None
+    promoted: Moment | None = None
+    redirected: Moment | None = None
+    propagated: Moment | None = None
+    verified: Moment | None = None
+
+
+class RtaBreakdown(Frozen):
+    """Five disjoint parts that sum up to the RTA, in seconds."""
+
+    detect: float | None = None
+    decide: float | None = None
+    execute: float | None = None
+    propagate: float | None = None
+    verify: float | None = None
+
+
+class StepReport(Frozen):
+    """One step as it went. ``slack_seconds`` is what was left against its latest finish."""
+
+    id: str
+    component: str
+    kind: str
+    verb: Verb
+    title: str
+    region: str
+    needs: tuple[str, ...]
+    state: StepState
+    outcome: str | None
+    attempts: int
+    started_at: Moment | None
+    finished_at: Moment | None
+    duration_seconds: float | None
+    clock: ClockKind
+    estimate_seconds: float
+    budget_seconds: float
+    latest_finish_seconds: float | None
+    slack_seconds: float | None
+    over_budget: bool
+    irreversible: bool
+    reason: str
+
+
+class CriticalPath(Frozen):
+    """The chain of steps that decided when the redirect was done, as it went, and their summed duration."""
+
+    steps: tuple[str, ...]
+    seconds: float
+
+
+class GuardReport(Frozen):
+    """What a guard said and who overrode it."""
+
+    name: Guard
+    verdict: Verdict
+    reason: str
+    component: str | None = None
+    overridden_by: str | None = None
+
+
+class Debt(Frozen):
+    """What is left to be done, and the command that does it. Closed by the facts, never by hand."""
+
+    kind: DebtKind
+    component: str
+    text: str
+    command: str
+    since: Moment | None = None
+
+
+class ComponentReport(Frozen):
+    """RPA of one component at the instant of the disaster."""
+
+    id: str
+    kind: str
+    rpo_seconds: float
+    rpa_seconds: float | None
+    rpa_state: Known
+    recovery_point: Moment | None
+    lag_seconds: float | None
+    lag_age_seconds: float | None
+
+
+class FenceReport(Frozen):
+    """Whether the old primary could still write."""
+
+    state: FenceState
+    evidence: str
+
+
+class DivergenceReport(Frozen):
+    """Writes on the old primary that never reached the new one."""
+
+    state: Literal["none", "possible", "preserved"]
+    items: int | None = None
+    preserved_at: str | None = None
+
+
+class IdentityReport(Frozen):
+    """Identities before and after."""
+
+    checked: int = 0
+    changed: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    created_later: tuple[str, ...] = ()
+    before_taken_at: Moment | None = None
+    before_sha256: str | None = None
+    after_sha256: str | None = None
+
+
+class DeploymentReport(Frozen):
+    """Deployments that work in the target."""
+
+    total: int = 0
+    healthy: int = 0
+
+
+class TaskReport(Frozen):
+    """Tasks in flight: exactly one fate each. Null where the run did not get that far."""
+
+    in_flight: int | None = None
+    requeued: int | None = None
+    failed: int | None = None
+    lost: int | None = None
+    duplicated: int | None = None
+    untouched: int | None = None
+    items_path: str | None = None
+
+
+class RunReport(Frozen):
+    """``dr.run/1``."""
+
+    schema_: Literal["dr.run/1"] = Field("dr.run/1", alias="schema", serialization_alias="schema")
+    run_id: str
+    runbook: str
+    intent: Intent
+    from_region: str
+    to_region: str
+    epoch: int
+    actors: tuple[str, ...]
+    approvals: tuple[Attested, ...]
+    acceptances: tuple[Acceptance, ...]
+    tool_version: str
+    outcome: RunOutcome
+    exit_code: int
+    reason: str
+    hint: str = ""
+    plan_hash: str
+    journal_path: str
+    journal_head: str
+    objectives: ObjectiveReport
+    stamps: Stamps
+    rta_breakdown_seconds: RtaBreakdown
+    steps: tuple[StepReport, ...]
+    critical_path: CriticalPath
+    overhead_seconds: float | None
+    point_of_no_return_at: Moment | None
+    guards: tuple[GuardReport, ...]
+    deviations: tuple[str, ...]
+    debt: tuple[Debt, ...]
+    components: tuple[ComponentReport, ...]
+    fence: FenceReport
+    divergence: DivergenceReport
+    identities: IdentityReport
+    deployments: DeploymentReport
+    tasks: TaskReport
+
+
+class ExpectationReport(Frozen):
+    """One expectation of a scenario: what was expected, what was, whether it was met."""
+
+    name: str
+    expected: Json
+    actual: Json
+    met: bool
+
+
+class FaultReport(Frozen):
+    """One fault: when it was due, and when it took hold."""
+
+    kind: str
+    target: str
+    at: str
+    observed_at: Moment | None
+
+
+class HostnameReport(Frozen):
+    """One public hostname, from outside."""
+
+    hostname: str
+    last_ok: Moment | None
+    first_fail: Moment | None
+    first_ok_after: Moment | None
+
+
+class TruthReport(Frozen):
+    """Seen from outside by an independent client."""
+
+    outage_seconds: float | None
+    acknowledged_writes: int
+    lost_writes: int
+    loss_window_seconds: float
+    ledger_path: str
+    ledger_sha256: str
+    hostnames: tuple[HostnameReport, ...]
+
+
+class DrillReport(Frozen):
+    """``dr.drill/1``."""
+
+    schema_: Literal["dr.drill/1"] = Field("dr.drill/1", alias="schema", serialization_alias="schema")
+    scenario: str
+    world: str
+    seed: int | None = None
+    started_at: Moment
+    finished_at: Moment
+    verdict: Literal["passed", "failed"]
+    expectations: tuple[ExpectationReport, ...]
+    runs: tuple[RunReport, ...]
+    faults: tuple[FaultReport, ...]
+    truth: TruthReport | None
+    cleanup: CleanUp
+    error: str = ""

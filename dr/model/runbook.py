@@ -1,0 +1,92 @@
+"""The runbook: what people wrote. Kind-specific settings are parsed by the kind's own ``Config`` (see ``ports.Kind``)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Literal, Self
+
+from pydantic import Field, SerializeAsAny, model_validator
+
+from dr.model.base import Duration, Frozen
+
+NAME = r"^[a-z][a-z0-9-]{0,62}$"
+
+
+class HostAccess(Frozen):
+    """How a region's hosts are reached: a command line that runs its further arguments there (``ssh user@host``, a script)."""
+
+    exec: tuple[str, ...] = Field(min_length=1, description="argv prefix; exit status 255 means: not reachable, as with ssh")
+    timeout: Duration = timedelta(seconds=30)
+
+
+class Region(Frozen):
+    """A failure domain that can be lost as a whole."""
+
+    host: HostAccess | None = None
+
+
+class Objectives(Frozen):
+    """How long service may be away (RTO), how much data, as time, may be lost (RPO)."""
+
+    rto: Duration
+    rpo: Duration
+
+
+class SecretRef(Frozen):
+    """Where a credential lies: a file (relative to the runbook) or an environment variable. Never the value itself."""
+
+    file: str | None = None
+    env: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.file is None) == (self.env is None):
+            raise ValueError("expected exactly one of file: PATH or env: NAME")
+        return self
+
+
+class KindConfig(Frozen):
+    """Base of every kind's own settings."""
+
+
+class Component(Frozen):
+    """A thing that is replicated and moved."""
+
+    name: str
+    kind: str
+    needs: tuple[str, ...] = ()
+    rpo: Duration | None = None
+    config: SerializeAsAny[KindConfig]
+
+
+class Approvals(Frozen):
+    """How many people beside the requester each intent needs."""
+
+    failover: int = Field(0, ge=0)
+    switchover: int = Field(0, ge=0)
+    failback: int = Field(0, ge=0)
+    reprotect: int = Field(0, ge=0)
+
+
+class Runbook(Frozen):
+    """One platform: its regions, objectives and components.
+
+    ``base`` is the absolute directory of the file: relative paths in it (``exec``, ``file``) start there.
+    ``sha256`` is the digest of the file's bytes, for "edited during the run".
+    """
+
+    api_version: Literal["dr/v1"]
+    name: str = Field(pattern=NAME)
+    regions: dict[str, Region] = Field(min_length=2)
+    home: str
+    objectives: Objectives
+    components: dict[str, Component] = Field(min_length=1)
+    approvals: Approvals = Approvals()
+    path: str
+    base: str
+    sha256: str
+
+    def rpo(self, component: str) -> timedelta:
+        """The RPO that counts for a component: its own, else the runbook's."""
+        own = self.components[component].rpo
+        return self.objectives.rpo if own is None else own

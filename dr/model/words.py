@@ -1,0 +1,204 @@
+"""Every enumerated word: the one place where outcomes, states and verbs stand. The documented schema is generated from here."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Intent(StrEnum):
+    """What a run is for."""
+
+    FAILOVER = "failover"
+    SWITCHOVER = "switchover"
+    FAILBACK = "failback"
+    REPROTECT = "reprotect"
+
+    @property
+    def planned(self) -> bool:
+        """Both sides are healthy and nothing may be lost."""
+        return self in (Intent.SWITCHOVER, Intent.FAILBACK)
+
+    @property
+    def moves(self) -> bool:
+        """The target becomes primary."""
+        return self is not Intent.REPROTECT
+
+
+class Verb(StrEnum):
+    """What a step does to its component."""
+
+    SNAPSHOT = "snapshot"
+    PREPARE = "prepare"
+    FREEZE = "freeze"
+    DRAIN = "drain"
+    FENCE = "fence"
+    PROMOTE = "promote"
+    HOLD = "hold"
+    VERIFY_INSIDE = "verify-inside"
+    REDIRECT = "redirect"
+    PROPAGATE = "propagate"
+    VERIFY_OUTSIDE = "verify-outside"
+    RECONCILE = "reconcile"
+    START = "start"
+    CANARY = "canary"
+    RELEASE = "release"
+    FINGERPRINT = "fingerprint"
+    PRESERVE = "preserve"
+    FOLLOW = "follow"
+    COMMAND = "command"
+    APPROVAL = "approval"
+    GATE = "gate"
+
+
+class StepState(StrEnum):
+    """Where a step stands in a run."""
+
+    PENDING = "pending"
+    WAITING_APPROVAL = "waiting-approval"
+    RUNNING = "running"
+    BACKOFF = "backoff"
+    UNKNOWN = "unknown"
+    DONE = "done"
+    ALREADY = "already"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNDOING = "undoing"
+    UNDONE = "undone"
+
+    @property
+    def satisfied(self) -> bool:
+        """Steps that wait for this one may go on."""
+        return self in (StepState.DONE, StepState.ALREADY, StepState.SKIPPED)
+
+    @property
+    def active(self) -> bool:
+        """An attempt is under way in some thread."""
+        return self in (StepState.RUNNING, StepState.UNDOING)
+
+
+class Outcome(StrEnum):
+    """How one attempt ended: exactly one of these."""
+
+    DONE = "done"
+    ALREADY = "already"
+    RETRY = "retry"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    CANCELLED = "cancelled"
+
+
+class RunStatus(StrEnum):
+    """Where a run stands."""
+
+    RUNNING = "running"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    ROLLING_BACK = "rolling-back"
+    ENDED = "ended"
+
+
+class RunOutcome(StrEnum):
+    """How a run ended, or stands when the process that held it ended."""
+
+    COMPLETED = "completed"
+    ALREADY = "already"
+    REFUSED = "refused"
+    FAILED = "failed"
+    PAUSED = "paused"
+    ROLLED_BACK = "rolled_back"
+    CANCELLED = "cancelled"
+
+
+class FenceState(StrEnum):
+    """What is known of the old primary's ability to write."""
+
+    NOT_NEEDED = "not-needed"
+    FENCED = "fenced"
+    UNACKNOWLEDGED = "unacknowledged"
+    SPLIT_ACCEPTED = "split-accepted"
+
+
+class Known(StrEnum):
+    """How much a measured duration can be relied on: ``bound`` means "at most this"."""
+
+    KNOWN = "known"
+    BOUND = "bound"
+    UNKNOWN = "unknown"
+
+
+class Role(StrEnum):
+    """What a component is in one region, as observed there."""
+
+    PRIMARY = "primary"
+    SECONDARY = "secondary"
+    STOPPED = "stopped"
+    UNREACHABLE = "unreachable"
+    UNKNOWN = "unknown"
+
+
+class Severity(StrEnum):
+    """How much a finding matters: an ``error`` refuses, a ``warning`` is shown, ``info`` is for the report."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class Guard(StrEnum):
+    """A named reason to refuse. What ``acceptable`` allows can be overridden by an acceptance; nothing else can."""
+
+    PRIMARY_HEALTHY = "primary-healthy"
+    TARGET_REACHABLE = "target-reachable"
+    FENCE = "fence"
+    EXPOSURE = "exposure"
+    IDENTITIES = "identities"
+    PREREQUISITES = "prerequisites"
+    REVERSE_REPLICATION = "reverse-replication"
+    DIVERGENCE = "divergence"
+    NEWEST_COPY = "newest-copy"
+    LEASE = "lease"
+    BUDGET = "budget"
+
+    @property
+    def acceptable(self) -> bool:
+        """An acceptance may override it (I4 as recorded split, I6, I7, I13, I14, and a healthy primary with a reason)."""
+        return self in (
+            Guard.PRIMARY_HEALTHY, Guard.FENCE, Guard.EXPOSURE, Guard.IDENTITIES, Guard.PREREQUISITES, Guard.REVERSE_REPLICATION,
+        )  # fmt: skip
+
+
+class Verdict(StrEnum):
+    """What a guard says."""
+
+    PASSED = "passed"
+    REFUSED = "refused"
+    OVERRIDDEN = "overridden"
+
+
+class ClockKind(StrEnum):
+    """How a duration was measured: inside one process, or as a UTC difference across a crash or another machine."""
+
+    MONOTONIC = "monotonic"
+    UTC = "utc"
+
+
+class TaskFate(StrEnum):
+    """What became of a task that was in flight: exactly one for each."""
+
+    REQUEUED = "requeued"
+    FAILED = "failed"
+    UNTOUCHED = "untouched"
+    FINISHED = "finished"
+    LOST = "lost"
+
+
+class DebtKind(StrEnum):
+    """What a run leaves to be done."""
+
+    FENCE = "fence"
+    REPROTECT = "re-protect"
+    DIVERGENCE = "divergence"
+    DNS = "dns"
+    CLEAN_UP = "clean-up"
+    DRIFT = "drift"

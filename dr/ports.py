@@ -1,0 +1,327 @@
+"""What the engine, the monitor and the drill ask of the world: Protocols, with each method's duties. No implementation.
+
+All durations are ``timedelta`` unless the name says seconds. All moments are aware UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from pathlib import Path
+from typing import ClassVar, Protocol, TypeVar
+
+from dr.model.events import Event, Record
+from dr.model.evidence import Evidence
+from dr.model.identity import IdentitySnapshot
+from dr.model.lag import Beat, ComponentView, LagSample
+from dr.model.plan import Acceptance, StepSpec
+from dr.model.runbook import KindConfig, Region, SecretRef
+from dr.model.scenario import Fault, Workload
+from dr.model.truth import CleanUp, Truth
+from dr.model.words import Intent
+
+E = TypeVar("E")
+
+
+class Clock(Protocol):
+    """Time and chance, handed in. ``now`` and ``monotonic`` never disagree within one process: ``now`` is anchored once."""
+
+    def now(self) -> datetime:
+        """The current moment, UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds since some fixed point; never goes back."""
+
+    def sleep(self, seconds: float) -> None:
+        """Blocks the calling thread."""
+
+    def uniform(self, low: float, high: float) -> float:
+        """A random number in [low, high]."""
+
+
+class Journal(Protocol):
+    """Append-only, durable, hash-chained record of runs. One writer at a time (the holder of the lease)."""
+
+    def append(self, run_id: str, events: Sequence[tuple[datetime, Event]]) -> Sequence[Record]:
+        """Writes all or nothing; durable when it returns. Raises StateLost when it cannot."""
+
+    def records(self, run_id: str, after: int = 0) -> Sequence[Record]:
+        """The verified records with seq > after, in order. Raises StateUnreadable where the chain is broken."""
+
+    def runs(self, runbook: str | None = None) -> Sequence[str]:
+        """Ids of all runs, oldest first; of one runbook when named."""
+
+    def head(self, run_id: str) -> str:
+        """Hash of the last record."""
+
+
+class Lease(Protocol):
+    """The time-limited right to act on a runbook. One holder per epoch (I10)."""
+
+    def acquire(self, runbook: str, run_id: str, holder: str) -> int:
+        """The new epoch, greater than any before. Raises RunInFlight while another holder is alive."""
+
+    def renew(self) -> None:
+        """Called often. Raises LeaseLost when another epoch was taken, or when it cannot be renewed in time."""
+
+    def valid(self) -> bool:
+        """Cheap, no I/O: the lease cannot have been taken over by now. Asked before each effect."""
+
+    def release(self) -> None:
+        """Gives it back; safe to call twice."""
+
+
+class Inbox(Protocol):
+    """Requests of other processes to a run: pause, cancel, approve, skip, accept, turn."""
+
+    def put(self, run_id: str, event: Event) -> None:
+        """Durable when it returns."""
+
+    def take(self, run_id: str) -> Sequence[Event]:
+        """Requests not yet taken, in order. Each is returned once to a live holder; ``confirm`` makes it final."""
+
+    def confirm(self, run_id: str) -> None:
+        """What ``take`` returned is journaled now."""
+
+
+class Samples(Protocol):
+    """The monitor's memory, outside the source region: lag samples, heartbeats, identity snapshots."""
+
+    def add(self, runbook: str, samples: Iterable[LagSample], beats: Iterable[Beat] = ()) -> None:
+        """Stores; older than the retention may be dropped."""
+
+    def latest(self, runbook: str) -> Mapping[str, LagSample]:
+        """The newest sample of each component."""
+
+    def history(self, runbook: str, since: datetime) -> Sequence[LagSample]:
+        """All samples since then, oldest first."""
+
+    def beats(self, runbook: str, since: datetime) -> Sequence[Beat]:
+        """All heartbeats since then, oldest first."""
+
+    def keep_identities(self, runbook: str, component: str, snapshot: IdentitySnapshot) -> None:
+        """Stores a snapshot."""
+
+    def identities(self, runbook: str, component: str, not_from: str | None = None) -> IdentitySnapshot | None:
+        """The newest snapshot (taken in another region than ``not_from``, when given)."""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a command in a region answered. ``status`` 255: not reachable, nothing is known of an effect."""
+
+    status: int
+    out: str
+    err: str
+
+
+class Host(Protocol):
+    """A region's hosts."""
+
+    def run(self, argv: Sequence[str], *, timeout: timedelta | None = None, stdin: str | None = None) -> Completed:
+        """Runs a command there and waits. Never raises for a non-zero status.
+
+        Raises EffectUnknown when it was started and no answer came in time. May block up to the timeout.
+        """
+
+
+class Secrets(Protocol):
+    """Where credential references become values, at the moment of use. Values never enter a model."""
+
+    def get(self, ref: SecretRef) -> str:
+        """The value, without trailing newline. Raises CredentialMissing naming the reference."""
+
+    def digest(self, value: str) -> str:
+        """A keyed digest (HMAC with this state's own key): comparable here, useless elsewhere."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """What every kind is given: the rest of its world.
+
+    peers: the runbook's other components by name, for kinds that build on another (``deployments`` reads ``metadata-db``);
+        complete only after construction: look a peer up when it is used, not in ``__init__``.
+    artefacts: directory outside the source region for what a step must keep (0700).
+    """
+
+    runbook: str
+    regions: Mapping[str, Region]
+    hosts: Mapping[str, Host]
+    clock: Clock
+    secrets: Secrets
+    samples: Samples
+    artefacts: Path
+    base: Path
+    peers: Mapping[str, Kind]
+
+
+class Look(Enum):
+    """What ``observe`` and ``verify`` saw."""
+
+    DONE = "done"
+    NEEDED = "needed"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One look at the world. ``BLOCKED`` needs a reason; ``evidence`` is journaled with the attempt."""
+
+    look: Look
+    reason: str = ""
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True)
+class AttemptContext:
+    """What one attempt of a step may use. ``key`` and ``epoch`` are carried by every effect that can carry them.
+
+    evidence: everything found so far in this run, newest last. deadline: ``clock.monotonic()`` value; polls end there.
+    cancelled: asked in every poll; True once a person cancelled or the lease was lost. say: one line for the live table.
+    """
+
+    run_id: str
+    step: StepSpec
+    intent: Intent
+    source: str
+    target: str
+    number: int
+    key: str
+    epoch: int
+    actor: str
+    clock: Clock
+    deadline: float
+    evidence: tuple[Evidence, ...] = ()
+    acceptances: tuple[Acceptance, ...] = ()
+    approved_by: tuple[str, ...] = ()
+    outage_began: datetime | None = None
+    may_act: Callable[[], bool] = lambda: True
+    cancelled: Callable[[], bool] = lambda: False
+    say: Callable[[str], None] = lambda _text: None
+
+    def found(self, fact: type[E], component: str | None = None) -> E | None:
+        """The newest evidence of a class, of one component where named."""
+        for item in reversed(self.evidence):
+            if isinstance(item, fact) and (component is None or getattr(item, "component", component) == component):
+                return item
+        return None
+
+
+class Operation(Protocol):
+    """One step's read, act, read. Called from a worker thread; may block until the deadline; errors are ``StepError`` only.
+
+    Raise ``Transient`` before any effect, ``EffectUnknown`` when the effect may have happened, ``Permanent`` when a person
+    must look. Libraries may retry reads by themselves, never an act.
+    """
+
+    def observe(self, context: AttemptContext) -> Seen:
+        """Reads only. DONE: nothing to do. NEEDED: act. BLOCKED: cannot be done now, with the reason."""
+
+    def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
+        """The effect. Repeatable with the same key and epoch; conditional on the state that it reads."""
+
+    def verify(self, context: AttemptContext) -> Seen:
+        """Reads only. DONE: it holds. NEEDED: not yet (asked again until the deadline). BLOCKED: it went wrong."""
+
+    def undo(self, context: AttemptContext) -> None:
+        """Takes the effect back; only called where the spec says ``undoable``. Repeatable."""
+
+    def preserve(self, context: AttemptContext) -> tuple[Evidence, ...]:
+        """Keeps what ``act`` would destroy; called before it. Returns () where nothing is destroyed."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A spec with the operation that performs it. ``needs`` of the spec name steps of the same component only;
+    edges between components are the planner's."""
+
+    spec: StepSpec
+    operation: Operation
+
+
+class LagProbe(Protocol):
+    """What the monitor asks of a component."""
+
+    def beat(self, region: str) -> Beat | None:
+        """Writes one heartbeat on the primary; None where the kind has none. Bounded: at most about a second. Never raises."""
+
+    def sample(self, primary: str | None) -> LagSample:
+        """Reads lag and recovery point in the secondary. Bounded, never raises: what cannot be read is ``unknown`` with the reason."""
+
+
+class Kind(LagProbe, Protocol):
+    """A sort of component. One instance per component and process; methods may be called from several threads.
+
+    Constructing opens nothing. Class docstring: what it protects, what it needs.
+    """
+
+    kind: ClassVar[str]
+    Config: ClassVar[type[KindConfig]]
+
+    def __init__(self, name: str, config: KindConfig, needs: Sequence[str], site: Site) -> None:
+        """Keeps the arguments. Raises UsageError where the settings contradict each other or name what is not in the runbook."""
+
+    def view(self) -> ComponentView:
+        """The component as observed now, all regions at once, with readiness findings. Bounded (about 2 s), never raises."""
+
+    def steps(self, intent: Intent, source: str, target: str) -> Sequence[Step]:
+        """The chain for an intent. Pure: no I/O, the same arguments give the same ids."""
+
+    def warm(self, target: str) -> None:
+        """Opens connections and imports what a run will need, before the run. May fail silently: it is a head start only."""
+
+    def close(self) -> None:
+        """Closes connections; safe to call twice."""
+
+
+class IdentitySource(Protocol):
+    """A kind that knows who the Deployments are."""
+
+    def identities(self, region: str) -> IdentitySnapshot:
+        """Reads them in a region now. Raises StepError."""
+
+
+class World(Protocol):
+    """Where a drill happens: a lab of real servers, a simulation. Deny by default: acts reach nothing outside it (I12)."""
+
+    name: ClassVar[str]
+
+    def up(self, workload: Workload) -> None:
+        """Starts everything, seeds the workload, waits until both regions and the outside client are healthy. Raises LabError."""
+
+    def inject(self, fault: Fault) -> datetime:
+        """Makes one fault happen; returns when it took hold (UTC). Raises LabError."""
+
+    def settle(self, timeout: timedelta) -> None:
+        """Waits until every hostname has accepted a write again and the client has seen it, or the time is over."""
+
+    def truth(self) -> Truth:
+        """What the independent client saw; computed from its ledger and what the platform now answers to it, from nothing else."""
+
+    def down(self) -> CleanUp:
+        """Ends everything it started, on success and on failure alike; names what it could not."""
+
+
+class Operator(Protocol):
+    """A process at whose keyboard the drill types; it is a real process, so it can be killed."""
+
+    def type(self, argv: Sequence[str]) -> None:
+        """Starts one ``dr`` command in it; returns at once."""
+
+    def kill(self) -> None:
+        """SIGKILL."""
+
+    def wait(self, timeout: timedelta) -> tuple[int, str]:
+        """Exit status of the command and what it printed on stdout. Raises LabError on time-out."""
+
+
+@dataclass
+class Progress:
+    """What a host tells a viewer, live. Not journaled."""
+
+    step: str
+    text: str
+    at: float = 0.0
+    extra: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,2 @@
+"""Airflow-style Deployments: hold, inside checks, reconcile, start in order, canary, identities.
+"""

@@ -1,0 +1,2 @@
+"""Kinds that fit anywhere: commands, approvals, gates; and how hosts and credentials are reached.
+"""

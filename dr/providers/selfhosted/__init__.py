@@ -1,0 +1,2 @@
+"""Self-hosted servers: PostgreSQL streaming replication, DNS by RFC 2136.
+"""

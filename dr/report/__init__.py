@@ -1,0 +1,2 @@
+"""Reads journals and ledgers, and says what they mean: assessment, HTML, JUnit. Writes nothing but its own output.
+"""

@@ -1,0 +1,2 @@
+"""Journal, lease, inbox and samples in SQLite: the default, local backend. Files are 0600.
+"""
