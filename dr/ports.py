@@ -180,6 +180,7 @@ class AttemptContext:
 
     evidence: everything found so far in this run, newest last. deadline: ``clock.monotonic()`` value; polls end there.
     cancelled: asked in every poll; True once a person cancelled or the lease was lost. say: one line for the live table.
+    may_act: asked right before an effect: the lease is still ours. rpo: of the step's component.
     """
 
     run_id: str
@@ -193,6 +194,7 @@ class AttemptContext:
     actor: str
     clock: Clock
     deadline: float
+    rpo: timedelta = timedelta(0)
     evidence: tuple[Evidence, ...] = ()
     acceptances: tuple[Acceptance, ...] = ()
     approved_by: tuple[str, ...] = ()

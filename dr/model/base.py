@@ -6,7 +6,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationInfo
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 
@@ -15,6 +15,13 @@ class Frozen(BaseModel):
     """A frozen pydantic model that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_timedelta="float")
+
+
+def _duration(value: object, info: ValidationInfo) -> object:
+    # in files that people write (``written`` in the context) a bare number says no unit; in our own JSON it is seconds
+    if info.context is not None and info.context.get("written") and not isinstance(value, (str, timedelta)):
+        raise ValueError("expected a duration such as 15m, 1h30m, 90s or 200ms")
+    return parse_duration(value)
 
 
 def parse_duration(value: object) -> object:
@@ -69,7 +76,7 @@ def between(start: datetime | None, end: datetime | None) -> timedelta | None:
 
 Duration = Annotated[
     timedelta,
-    BeforeValidator(parse_duration),
+    BeforeValidator(_duration),
     AfterValidator(_not_negative),
     PlainSerializer(lambda value: value.total_seconds(), return_type=float, when_used="json"),
 ]

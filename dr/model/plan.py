@@ -61,12 +61,15 @@ class StepSpec(Frozen):
 
 
 class Slack(Frozen):
-    """Where a step lies in time, from the start of the run: earliest start and finish, latest finish against the RTO."""
+    """Where a step lies in time, from the start of the run: earliest start and finish, latest finish against the RTO.
+
+    latest_finish, slack: None for steps that come after service is back; negative slack: the RTO cannot be kept.
+    """
 
     earliest_start: Duration
     earliest_finish: Duration
-    latest_finish: timedelta
-    slack: timedelta
+    latest_finish: timedelta | None
+    slack: timedelta | None
     critical: bool
 
 
@@ -111,6 +114,7 @@ class Plan(Frozen):
     rto: Duration
     rpo: Duration
     component_rpo: dict[str, Duration] = {}
+    time_limit: Duration = timedelta(hours=24)
     rollback_on_failure: bool = Field(False, description="planned moves: a failure before the point of no return rolls back")
 
     @property

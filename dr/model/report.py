@@ -163,6 +163,7 @@ class TaskReport(Frozen):
     lost: int | None = None
     duplicated: int | None = None
     untouched: int | None = None
+    finished: int | None = None
     items_path: str | None = None
 
 
@@ -212,6 +213,7 @@ class ExpectationReport(Frozen):
     expected: Json
     actual: Json
     met: bool
+    detail: str = ""
 
 
 class FaultReport(Frozen):
@@ -259,4 +261,5 @@ class DrillReport(Frozen):
     faults: tuple[FaultReport, ...]
     truth: TruthReport | None
     cleanup: CleanUp
+    debt: tuple[Debt, ...] = ()
     error: str = ""

@@ -1,0 +1,179 @@
+"""Named reasons to refuse, evaluated before anything is touched and again right before a promotion. Pure.
+
+Guards protect, they do not trap: what ``Guard.acceptable`` names can be overridden by an acceptance, explicit, bounded and
+journaled; every refusal says which flag that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from dr.model.base import show_duration
+from dr.model.evidence import Fenced, RecoveryPoint
+from dr.model.lag import ComponentView, Exposure
+from dr.model.plan import Acceptance, GuardResult
+from dr.model.words import FenceState, Guard, Intent, Known, Role, Severity, Verdict
+
+FLAG: Mapping[Guard, tuple[str, ...]] = {
+    Guard.PRIMARY_HEALTHY: ("--reason TEXT",),
+    Guard.FENCE: ("--accept-split", "--reason TEXT"),
+    Guard.EXPOSURE: ("--accept-data-loss DURATION",),
+    Guard.IDENTITIES: ("--accept identities", "--reason TEXT"),
+    Guard.PREREQUISITES: ("--accept prerequisites", "--reason TEXT"),
+    Guard.REVERSE_REPLICATION: ("--accept reverse-replication", "--reason TEXT"),
+}
+
+
+def accepted(guard: Guard, acceptances: Iterable[Acceptance]) -> Acceptance | None:
+    """The newest acceptance of a guard that needs no bound."""
+    return next((item for item in reversed(tuple(acceptances)) if item.guard is guard), None)
+
+
+def accepted_loss(value: timedelta | None, acceptances: Iterable[Acceptance]) -> Acceptance | None:
+    """The newest acceptance that covers a loss of ``value`` (None: unknown, which only an unbounded one covers)."""
+    for item in reversed(tuple(acceptances)):
+        if item.guard is Guard.EXPOSURE and (item.unbounded or (value is not None and item.bound is not None and value <= item.bound)):
+            return item
+    return None
+
+
+def _result(guard: Guard, reason: str, component: str | None, by: Acceptance | None) -> GuardResult:
+    if by is None:
+        return GuardResult(name=guard, verdict=Verdict.REFUSED, reason=reason, component=component)
+    return GuardResult(name=guard, verdict=Verdict.OVERRIDDEN, reason=reason, component=component, overridden_by=by.actor)
+
+
+def _passed(guard: Guard, reason: str = "", component: str | None = None) -> GuardResult:
+    return GuardResult(name=guard, verdict=Verdict.PASSED, reason=reason, component=component)
+
+
+def before_run(
+    intent: Intent,
+    source: str,
+    target: str,
+    views: Sequence[ComponentView],
+    exposures: Mapping[str, Exposure],
+    rpo: Mapping[str, timedelta],
+    acceptances: Sequence[Acceptance],
+    *,
+    reason: str,
+) -> tuple[GuardResult, ...]:
+    """Everything that can be said before a run touches anything, in the order in which a person wants to read it."""
+    results = [_reachable(view, target) for view in views if target in view.regions]
+    if intent is Intent.FAILOVER:
+        results.append(_primary_lost(source, views, acceptances, reason))
+        results += [exposure(exposures[name], rpo[name], acceptances) for name in exposures]
+    elif intent.planned:
+        results += [_source_healthy(view, source) for view in views if source in view.regions]
+        results += [_replicating(exposures[name], rpo[name], acceptances) for name in exposures]
+    if intent.moves:
+        results += _prerequisites(views, target, acceptances)
+    return tuple(results)
+
+
+def _reachable(view: ComponentView, target: str) -> GuardResult:
+    seen = view.regions[target]
+    if seen.role in (Role.PRIMARY, Role.SECONDARY):
+        return _passed(Guard.TARGET_REACHABLE, component=view.component)
+    reason = f"{view.component} in {target} is {seen.role}" + (f": {seen.reason}" if seen.reason else "")
+    return _result(Guard.TARGET_REACHABLE, reason, view.component, None)
+
+
+def _primary_lost(source: str, views: Sequence[ComponentView], acceptances: Sequence[Acceptance], reason: str) -> GuardResult:
+    """A failover of a healthy primary loses data that a switchover would keep: it needs a reason."""
+    roles = [view.regions[source].role for view in views if source in view.regions]
+    if not roles or any(role is not Role.PRIMARY for role in roles):
+        return _passed(Guard.PRIMARY_HEALTHY)
+    said = accepted(Guard.PRIMARY_HEALTHY, acceptances)
+    text = f"every component is healthy and primary in {source}: a switchover would lose nothing"
+    if said is None and reason:
+        return GuardResult(name=Guard.PRIMARY_HEALTHY, verdict=Verdict.OVERRIDDEN, reason=text, overridden_by=f"reason: {reason}")
+    return _result(Guard.PRIMARY_HEALTHY, text, None, said)
+
+
+def _source_healthy(view: ComponentView, source: str) -> GuardResult:
+    seen = view.regions[source]
+    if seen.role is Role.PRIMARY:
+        return _passed(Guard.PRIMARY_HEALTHY, component=view.component)
+    return _result(
+        Guard.TARGET_REACHABLE, f"{view.component} in {source} is {seen.role}, a planned move needs both sides: use failover",
+        view.component, None,
+    )  # fmt: skip
+
+
+def _replicating(value: Exposure, rpo: timedelta, acceptances: Sequence[Acceptance]) -> GuardResult:
+    """I14: no planned move before replication towards the target is healthy and inside the RPO; the hand-over itself waits for zero."""
+    if value.state is not Known.UNKNOWN and value.value is not None and value.value <= rpo:
+        return _passed(Guard.REVERSE_REPLICATION, f"lag {show_duration(value.value)}", value.component)
+    text = f"replication of {value.component} is {show_duration(value.value)} behind, RPO {show_duration(rpo)}"
+    return _result(
+        Guard.REVERSE_REPLICATION, text + (f" ({value.reason})" if value.reason else ""), value.component,
+        accepted(Guard.REVERSE_REPLICATION, acceptances),
+    )  # fmt: skip
+
+
+def _prerequisites(views: Sequence[ComponentView], target: str, acceptances: Sequence[Acceptance]) -> list[GuardResult]:
+    said = accepted(Guard.PREREQUISITES, acceptances)
+    errors = [finding for view in views for finding in view.findings if finding.severity is Severity.ERROR]
+    if not errors:
+        return [_passed(Guard.PREREQUISITES, f"nothing found that keeps {target} from working")]
+    return [_result(Guard.PREREQUISITES, item.fact + (f"; fix: {item.fix}" if item.fix else ""), item.component, said) for item in errors]
+
+
+def exposure(value: Exposure, rpo: timedelta, acceptances: Sequence[Acceptance]) -> GuardResult:
+    """I6: no promotion when the exposure is above the RPO, or unknown, without acceptance."""
+    if value.state is not Known.UNKNOWN and value.value is not None and value.value <= rpo:
+        return _passed(Guard.EXPOSURE, f"{show_duration(value.value)} of {show_duration(rpo)}", value.component)
+    loss = None if value.state is Known.UNKNOWN else value.value
+    text = f"{value.component} would lose {show_duration(loss)}, RPO {show_duration(rpo)}" + (f" ({value.reason})" if value.reason else "")
+    return _result(Guard.EXPOSURE, text, value.component, accepted_loss(loss, acceptances))
+
+
+def before_promote(
+    component: str,
+    fence: Fenced | None,
+    found: RecoveryPoint | None,
+    rpo: timedelta,
+    acceptances: Sequence[Acceptance],
+    now: datetime,
+) -> tuple[GuardResult, ...]:
+    """I4 and I6, with what was found in this run and nothing else.
+
+    Exposure = writes ended − recovery point; writes are known to have ended only where the old primary is fenced, else it is now.
+    """
+    split = accepted(Guard.FENCE, acceptances)
+    if fence is not None and fence.state in (FenceState.FENCED, FenceState.NOT_NEEDED):
+        fenced = _passed(Guard.FENCE, fence.proof, component)
+    else:
+        tried = f"the fence of {component} was not acknowledged: {fence.proof}" if fence else f"{component} was not fenced"
+        fenced = _result(Guard.FENCE, tried, component, split)
+    return fenced, exposure(exposure_at_promote(component, fence, found, now), rpo, acceptances)
+
+
+def exposure_at_promote(component: str, fence: Fenced | None, found: RecoveryPoint | None, now: datetime) -> Exposure:
+    """What a promotion now would lose of a component, from the evidence of the run."""
+    if found is None or found.recovery_point is None:
+        return Exposure(component=component, state=Known.UNKNOWN, reason="the recovery point could not be read in the target")
+    zero = timedelta(0)
+    if found.complete:
+        return Exposure(component=component, state=Known.KNOWN, value=zero, recovery_point=found.recovery_point)
+    ended = fence.writes_ended_at if fence is not None and fence.state is FenceState.FENCED else None
+    state = Known.BOUND if ended is None else Known.KNOWN
+    value = max((ended or now) - found.recovery_point, zero)
+    reason = "" if ended else "the old primary is not fenced: it may have written until now"
+    return Exposure(component=component, state=state, value=value, recovery_point=found.recovery_point, reason=reason)
+
+
+def refused(results: Iterable[GuardResult]) -> tuple[GuardResult, ...]:
+    """Those that refuse."""
+    return tuple(item for item in results if item.verdict is Verdict.REFUSED)
+
+
+def way_out(results: Iterable[GuardResult]) -> str:
+    """The flags that accept what was refused; empty where something refuses that nobody can accept."""
+    names = [item.name for item in refused(results)]
+    if any(not name.acceptable for name in names):
+        return ""
+    flags = dict.fromkeys(flag for name in names for flag in FLAG[name])
+    return " ".join(sorted(flags, key=lambda flag: flag.startswith("--reason")))

@@ -1,0 +1,337 @@
+"""The pure machine of a run: ``apply(state, event, at) -> (state, commands)``. No clock, no I/O, no chance, no set iteration.
+
+The state is a fold over journaled events. ``apply`` owns and changes the state it is given (a copy of a 10,000-step state for
+each event costs). Hosts deliver events and perform commands: what they journal first, they may do.
+
+Every legal transition of a step stands in ``STEP_TABLE``, every one of a run in ``RUN_TABLE``; what is not there is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from dr.engine.state import Again, AskApproval, Command, EndRun, RunState, Start, StepRun, Stop, Undo
+from dr.engine.table import RUN_TABLE, STEP_TABLE, RunTrigger, Trigger
+from dr.errors import IllegalTransition
+from dr.model.events import (
+    Accepted,
+    Approved,
+    CancelRequested,
+    Event,
+    Observed,
+    PauseRequested,
+    Resumed,
+    RetryDue,
+    RetryScheduled,
+    RunEnded,
+    RunStarted,
+    SkipRequested,
+    StepEnded,
+    StepStarted,
+    TimedOut,
+    Turned,
+    UndoEnded,
+    UndoStarted,
+)
+from dr.model.evidence import Attested
+from dr.model.words import ClockKind, Outcome, RunOutcome, RunStatus, StepState
+
+
+def fold(events: Iterable[tuple[datetime, Event]], run_id: str = "") -> RunState:
+    """The state after a journal: the same function as live, with the commands dropped.
+
+    Raises:
+        IllegalTransition: the events are not a history that this machine allows.
+    """
+    state = RunState(run_id)
+    for at, event in events:
+        apply(state, event, at)
+    return state
+
+
+def apply(state: RunState, event: Event, at: datetime) -> tuple[RunState, list[Command]]:
+    """One event. ``at`` is the moment it was journaled with, so that a replay computes the same.
+
+    Raises:
+        IllegalTransition: the table does not have it; the state is unchanged.
+    """
+    if isinstance(event, RunStarted):
+        _run_started(state, event, at)
+    elif state.plan is None or (state.status is RunStatus.ENDED):
+        raise IllegalTransition(f"run {state.run_id}: {event.event} while the run is {'ended' if state.plan else 'not started'}")
+    else:
+        _HANDLERS[type(event)](state, event, at)
+    return state, _next(state)
+
+
+# --- the run ------------------------------------------------------------------------------------------------------
+
+
+def _run_started(state: RunState, event: RunStarted, at: datetime) -> None:
+    if state.plan is not None:
+        raise IllegalTransition(f"run {state.run_id}: started twice")
+    state.begin(event, at)
+
+
+def _pause(state: RunState, event: PauseRequested, at: datetime) -> None:
+    _run_to(state, RunTrigger.PAUSE)
+    state.reason = event.reason or f"paused by {event.actor}"
+    state.add_actor(event.actor)
+
+
+def _timed_out(state: RunState, event: TimedOut, at: datetime) -> None:
+    _run_to(state, RunTrigger.PAUSE)
+    state.reason = "the run used up its time"
+
+
+def _resumed(state: RunState, event: Resumed, at: datetime) -> None:
+    """Whatever was under way is looked at first; what failed is tried again: that is what a person means by "resume"."""
+    _run_to(state, RunTrigger.RESUME_BACK if state.rolling_back else RunTrigger.RESUME)
+    state.epoch = event.epoch
+    state.holder = event.holder
+    state.add_actor(event.actor)
+    state.reason = ""
+    state.across_crash = True
+    if event.runbook_changed:
+        state.deviations.append("the runbook was edited after the run had started; the run kept its plan")
+    for step in state.steps.values():
+        if step.state is StepState.WAITING_APPROVAL:
+            _step_to(state, step, Trigger.CRASH)
+        elif step.state in (StepState.RUNNING, StepState.UNDOING, StepState.BACKOFF, StepState.UNKNOWN):
+            step.look_first = step.look_first or step.state is not StepState.BACKOFF
+            step.clock = ClockKind.UTC
+            _step_to(state, step, Trigger.CRASH)
+        elif step.state in (StepState.FAILED, StepState.CANCELLED) and not state.passes(step) and not state.rolling_back:
+            _step_to(state, step, Trigger.AGAIN)
+            step.first_started_at = None  # a person asked: the budget starts anew
+            step.attempts_in_budget = 0
+    state.recount()
+
+
+def _cancel(state: RunState, event: CancelRequested, at: datetime) -> None:
+    state.add_actor(event.actor)
+    state.reason = f"cancelled by {event.actor}" + (f": {event.reason}" if event.reason else "")
+    _back_or_stop(state)
+
+
+def _back_or_stop(state: RunState) -> None:
+    """Before the point of no return everything undoable is undone; after it nothing new starts and the run ends where it is."""
+    state.rolling_back = True
+    state.undo_wanted = not state.past_no_return
+    _run_to(state, RunTrigger.BACK)
+    for step in state.steps.values():
+        if step.state in (StepState.PENDING, StepState.WAITING_APPROVAL, StepState.BACKOFF, StepState.UNKNOWN):
+            _step_to(state, step, Trigger.DROP)
+    state.ready.clear()
+
+
+def _turned(state: RunState, event: Turned, at: datetime) -> None:
+    """Another intent for the same run. Nothing may be under way: the host pauses first."""
+    if state.active:
+        raise IllegalTransition(f"run {state.run_id}: turned while {state.active} steps are under way; pause first")
+    _run_to(state, RunTrigger.TURN)
+    state.turn(event)
+
+
+def _ended(state: RunState, event: RunEnded, at: datetime) -> None:
+    _run_to(state, RunTrigger.END)
+    state.outcome = event.outcome
+    state.reason = event.reason
+    state.ended_at = at
+
+
+# --- its steps ----------------------------------------------------------------------------------------------------
+
+
+def _step_started(state: RunState, event: StepStarted, at: datetime) -> None:
+    step = state.step(event.step)
+    if step.waiting_for or state.status is not RunStatus.RUNNING or (step.spec.approval and not step.approved_by):
+        raise IllegalTransition(f"step {event.step}: started while {step.waiting_for} needs are open or the run is {state.status}")
+    _step_to(state, step, Trigger.START)
+    step.attempts += 1
+    step.attempts_in_budget += 1
+    step.started_at = step.started_at or at
+    step.first_started_at = step.first_started_at or at
+
+
+def _step_ended(state: RunState, event: StepEnded, at: datetime) -> None:
+    step = state.step(event.step)
+    exhausted = step.attempts_in_budget >= step.spec.max_attempts or (
+        step.first_started_at is not None and at - step.first_started_at > step.spec.budget
+    )
+    trigger = _TRIGGER[event.outcome]
+    if trigger in (Trigger.RETRY, Trigger.UNKNOWN) and (exhausted or state.rolling_back):
+        trigger = Trigger.FAIL
+    _step_to(state, step, trigger)
+    step.ended_at = at
+    step.outcome = event.outcome
+    step.acted = step.acted or event.acted or event.outcome is Outcome.UNKNOWN
+    step.look_first = event.outcome is Outcome.UNKNOWN
+    step.reason, step.guard = event.reason, event.guard
+    step.duration = event.duration if step.duration is None else step.duration + event.duration
+    step.evidence.extend(event.evidence)
+    state.evidence.extend(event.evidence)
+    if state.passes(step):
+        if step.state is StepState.FAILED:
+            state.deviations.append(f"{step.spec.id} failed and was not needed to go on: {step.reason}")
+        state.satisfy(step)
+    elif step.state is StepState.FAILED and state.status is RunStatus.RUNNING and state.rolls_back:
+        state.reason = f"{step.spec.id} failed: {step.reason}"
+        state.failed_step = step.spec.id
+        _back_or_stop(state)
+    elif step.state in (StepState.BACKOFF, StepState.UNKNOWN):
+        state.delays.append(step.spec.id)
+
+
+def _retry_scheduled(state: RunState, event: RetryScheduled, at: datetime) -> None:
+    if state.step(event.step).state not in (StepState.BACKOFF, StepState.UNKNOWN):
+        raise IllegalTransition(f"step {event.step}: a retry was scheduled while it is {state.step(event.step).state}")
+
+
+def _retry_due(state: RunState, event: RetryDue, at: datetime) -> None:
+    step = state.step(event.step)
+    _step_to(state, step, Trigger.DUE)
+    state.ready.append(step.spec.id)
+
+
+def _approved(state: RunState, event: Approved, at: datetime) -> None:
+    step = state.step(event.step)
+    if not step.spec.approval or step.approved_by:
+        raise IllegalTransition(f"step {event.step}: {'approved already' if step.approved_by else 'needs no approval'}")
+    if step.state is StepState.WAITING_APPROVAL:
+        _step_to(state, step, Trigger.APPROVE)
+        state.ready.append(step.spec.id)
+    elif step.state is not StepState.PENDING:
+        raise IllegalTransition(f"step {event.step}: approved while it is {step.state}")
+    step.approved_by = (*step.approved_by, event.actor)
+    said = Attested(actor=event.actor, proven=event.proven, text=event.text)
+    state.approvals.append(said)
+    step.evidence.append(said)
+    state.evidence.append(said)
+    state.add_actor(event.actor)
+
+
+def _skip(state: RunState, event: SkipRequested, at: datetime) -> None:
+    step = state.step(event.step)
+    if state.passes(step):
+        raise IllegalTransition(f"step {event.step}: skipped while nothing waits for it")
+    _step_to(state, step, Trigger.SKIP)
+    step.reason = f"skipped by {event.actor}: {event.reason}"
+    step.ended_at = at
+    state.deviations.append(f"{event.step} {step.reason}")
+    state.add_actor(event.actor)
+    state.satisfy(step)
+    if state.status is RunStatus.RUNNING:
+        state.ready = [step_id for step_id in state.ready if step_id != event.step]
+
+
+def _accepted(state: RunState, event: Accepted, at: datetime) -> None:
+    state.acceptances.append(event.acceptance)
+    state.add_actor(event.acceptance.actor)
+
+
+def _observed(state: RunState, event: Observed, at: datetime) -> None:
+    state.evidence.append(event.evidence)
+
+
+def _undo_started(state: RunState, event: UndoStarted, at: datetime) -> None:
+    if state.status is not RunStatus.ROLLING_BACK or not state.undo_wanted:
+        raise IllegalTransition(f"step {event.step}: undone while the run is {state.status}")
+    _step_to(state, state.step(event.step), Trigger.UNDO)
+
+
+def _undo_ended(state: RunState, event: UndoEnded, at: datetime) -> None:
+    step = state.step(event.step)
+    _step_to(state, step, Trigger.UNDONE if event.ok else Trigger.UNDO_FAILED)
+    step.ended_at = at
+    if not event.ok:
+        step.reason = f"undo failed: {event.reason}"
+        state.reason = f"{event.step}: {step.reason}"
+        state.undo_failed = True
+
+
+_TRIGGER = {
+    Outcome.DONE: Trigger.DONE, Outcome.ALREADY: Trigger.ALREADY, Outcome.RETRY: Trigger.RETRY, Outcome.FAILED: Trigger.FAIL,
+    Outcome.UNKNOWN: Trigger.UNKNOWN, Outcome.CANCELLED: Trigger.CANCEL,
+}  # fmt: skip
+
+_HANDLERS: Mapping[type[Event], Callable[[RunState, Any, datetime], None]] = {
+    StepStarted: _step_started, StepEnded: _step_ended, RetryScheduled: _retry_scheduled, RetryDue: _retry_due,
+    PauseRequested: _pause, Resumed: _resumed, CancelRequested: _cancel, Approved: _approved, SkipRequested: _skip,
+    Accepted: _accepted, Turned: _turned, TimedOut: _timed_out, UndoStarted: _undo_started, UndoEnded: _undo_ended,
+    Observed: _observed, RunEnded: _ended,
+}  # fmt: skip
+
+
+def _step_to(state: RunState, step: StepRun, trigger: Trigger) -> None:
+    after = STEP_TABLE.get((step.state, trigger))
+    if after is None:
+        raise IllegalTransition(f"step {step.spec.id}: {trigger} while it is {step.state}")
+    state.active += after.active - step.state.active
+    step.state = after
+
+
+def _run_to(state: RunState, trigger: RunTrigger) -> None:
+    after = RUN_TABLE.get((state.status, trigger))
+    if after is None:
+        raise IllegalTransition(f"run {state.run_id}: {trigger} while it is {state.status}")
+    state.status = after
+
+
+# --- what follows -------------------------------------------------------------------------------------------------
+
+
+def _next(state: RunState) -> list[Command]:
+    """What the host has to do now. Each thing is said once; after a crash ``Resumed`` says again what is still to be done."""
+    match state.status:
+        case RunStatus.RUNNING:
+            return _go_on(state)
+        case RunStatus.PAUSING if not state.active:
+            _run_to(state, RunTrigger.QUIET)
+            return [Stop(state.reason)]
+        case RunStatus.ROLLING_BACK if not state.active:
+            return _go_back(state)
+    state.delays.clear()
+    return []
+
+
+def _go_on(state: RunState) -> list[Command]:
+    commands: list[Command] = []
+    for step_id in state.delays:
+        step = state.steps[step_id]
+        commands.append(Again(step_id, step.attempts_in_budget, step.spec.backoff))
+    state.delays.clear()
+    for step_id in state.ready:
+        step = state.steps[step_id]
+        if step.spec.approval and not step.approved_by:
+            _step_to(state, step, Trigger.ASK)
+            commands.append(AskApproval(step_id))
+        else:
+            commands.append(Start(step_id, step.look_first))
+    state.ready.clear()
+    if not state.unsatisfied:
+        return [*commands, EndRun(RunOutcome.COMPLETED, "")]
+    if not commands and state.stuck():
+        failed = [step for step in state.steps.values() if step.state is StepState.FAILED and not state.passes(step)]
+        state.reason = f"{failed[0].spec.id} failed: {failed[0].reason}" if failed else "nothing can go on"
+        _run_to(state, RunTrigger.STUCK)
+        return [Stop(state.reason)]
+    return commands
+
+
+def _go_back(state: RunState) -> list[Command]:
+    """Undoes one step at a time, last finished first; an undo that fails asks a person."""
+    state.delays.clear()
+    if state.undo_failed:
+        state.undo_failed = False
+        _run_to(state, RunTrigger.STUCK)
+        return [Stop(state.reason)]
+    if state.undo_wanted:
+        left = [step for step in state.steps.values() if step.to_undo]
+        if left:
+            last = max(left, key=lambda step: (step.ended_at or step.started_at, state.order[step.spec.id]))
+            return [Undo(last.spec.id)]
+        return [EndRun(RunOutcome.ROLLED_BACK, state.reason)]
+    return [EndRun(RunOutcome.CANCELLED, state.reason)]

@@ -1,0 +1,194 @@
+"""Runbook + intent + target + what is observed → a plan. Adds the edges between components that the invariants require.
+
+Chains know only themselves; what must come before what across components stands in ``RULES``, one line each, with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+
+from dr.engine import graph
+from dr.model.lag import ComponentView
+from dr.model.plan import GuardResult, Plan, StepSpec
+from dr.model.runbook import Runbook
+from dr.model.words import Intent, Verb
+from dr.ports import AttemptContext, Look, Operation, Seen, Step
+
+V = Verb
+
+
+class Where(Enum):
+    """Between which components a rule holds; "needs" is meant through others, too."""
+
+    SAME = "the same component"
+    NEEDED = "the earlier step's component is needed by the later step's"
+    NEEDING = "the earlier step's component needs the later step's"
+    EVERY = "any two components"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Every step with a verb of ``before`` comes before every step with a verb of ``after``, where they meet as ``where`` says."""
+
+    before: tuple[Verb, ...]
+    after: tuple[Verb, ...]
+    where: tuple[Where, ...]
+    why: str
+    planned_only: bool = False
+
+
+PEOPLE = (V.APPROVAL, V.GATE, V.COMMAND)
+EFFECTS = tuple(verb for verb in Verb if verb not in (V.PREPARE, V.SNAPSHOT))
+UNTIL_SERVICE = tuple(verb for verb in Verb if verb not in (V.FOLLOW, V.FINGERPRINT, V.RELEASE))
+
+RULES: tuple[Rule, ...] = (
+    Rule((V.FENCE,), (V.PROMOTE,), (Where.SAME,), "I4: promote only with evidence of a fence, or an accepted split"),
+    Rule((V.SNAPSHOT,), (V.PROMOTE,), (Where.EVERY,), "I7: what was there before is kept before anything moves"),
+    Rule((V.PROMOTE,), (V.HOLD, V.VERIFY_INSIDE, V.RECONCILE, V.START), (Where.NEEDED,), "I3: nothing runs before its data takes writes"),
+    Rule((V.FENCE,), (V.START,), (Where.NEEDED,), "I3: nothing schedules twice"),
+    Rule((V.PREPARE,), (V.START, V.VERIFY_INSIDE), (Where.SAME, Where.NEEDED), "I13: what it needs is present and usable"),
+    Rule((V.PREPARE,), (V.FREEZE, V.FENCE), (Where.EVERY,), "a planned move does not begin before the target is ready", planned_only=True),
+    Rule((V.FREEZE, V.DRAIN), (V.DRAIN, V.FENCE), (Where.NEEDING,), "writers are frozen and drained before what they write to"),
+    Rule((V.FREEZE, V.FENCE), (V.PRESERVE, V.FOLLOW), (Where.NEEDING,), "I17: nobody writes to what is being preserved and rewound"),
+    Rule((V.PROMOTE, V.VERIFY_INSIDE), (V.REDIRECT,), (Where.SAME, Where.NEEDED), "I2: names lead only to what accepted a write"),
+    Rule((V.REDIRECT, V.PROPAGATE), (V.VERIFY_OUTSIDE,), (Where.NEEDED, Where.NEEDING), "outside means through the public name"),
+    Rule((V.VERIFY_OUTSIDE,), (V.FOLLOW, V.RELEASE), (Where.EVERY,), "service first, protection and thundering herds after"),
+    Rule(PEOPLE, EFFECTS, (Where.NEEDED,), "what people put first comes first"),
+    Rule(UNTIL_SERVICE, PEOPLE, (Where.NEEDED,), "what people put after comes after"),
+)  # fmt: skip
+
+APPROVAL_COMPONENT = "approvals"
+_BEFORE_APPROVAL = (V.PREPARE, V.SNAPSHOT, V.APPROVAL, V.GATE)
+
+
+class ApprovalStep:
+    """A person said yes: the machine starts this step only after that, so there is nothing left to do."""
+
+    def observe(self, context: AttemptContext) -> Seen:
+        """DONE: the approval is journaled already."""
+        return Seen(Look.DONE, reason=f"approved by {', '.join(context.approved_by)}")
+
+    def act(self, context: AttemptContext) -> tuple[()]:
+        """Nothing."""
+        return ()
+
+    def verify(self, context: AttemptContext) -> Seen:
+        """As observed."""
+        return self.observe(context)
+
+    def undo(self, context: AttemptContext) -> None:
+        """An approval is not taken back."""
+
+    def preserve(self, context: AttemptContext) -> tuple[()]:
+        """Destroys nothing."""
+        return ()
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan and the operations that perform it, by step id."""
+
+    plan: Plan
+    operations: Mapping[str, Operation]
+
+
+def make_plan(
+    runbook: Runbook,
+    chains: Mapping[str, Sequence[Step]],
+    intent: Intent,
+    source: str,
+    target: str,
+    *,
+    views: Sequence[ComponentView] = (),
+    guards: Sequence[GuardResult] = (),
+    learned: Mapping[str, timedelta] | None = None,
+    only: Sequence[str] = (),
+) -> Planned:
+    """The whole plan. Pure: the same arguments give the same plan.
+
+    Args:
+        chains: each component's own steps, in the order of the runbook.
+        learned: durations of earlier runs by step id; they replace declared estimates.
+        only: components to move; empty means all.
+
+    Raises:
+        UsageError: the steps wait for each other in a circle.
+    """
+    steps = [step for name, chain in chains.items() if not only or name in only for step in chain]
+    steps = _approvals(runbook, intent, target) + steps
+    specs = _joined([step.spec for step in steps], runbook, intent)
+    specs = [spec.model_copy(update={"estimate": (learned or {}).get(spec.id, spec.estimate)}) for spec in specs]
+    table, path, end = graph.schedule(specs, _goals(specs), runbook.objectives.rto)
+    plan = Plan(
+        runbook=runbook.name, runbook_sha256=runbook.sha256, intent=intent, source=source, target=target, steps=tuple(specs),
+        views=tuple(views), guards=tuple(guards), schedule=table, critical_path=path, predicted_rta=end,
+        rto=runbook.objectives.rto, rpo=runbook.objectives.rpo,
+        component_rpo={name: runbook.rpo(name) for name in runbook.components},
+        rollback_on_failure=intent.planned,
+    )  # fmt: skip
+    return Planned(plan, {step.spec.id: step.operation for step in steps})
+
+
+def _approvals(runbook: Runbook, intent: Intent, target: str) -> list[Step]:
+    count: int = getattr(runbook.approvals, intent)
+    return [
+        Step(
+            StepSpec(
+                id=f"{APPROVAL_COMPONENT}/{number}", component=APPROVAL_COMPONENT, kind="approval", verb=V.APPROVAL, region=target,
+                title=f"approval {number} of {count}", approval=True, estimate=timedelta(minutes=1), budget=timedelta(hours=24),
+            ),
+            ApprovalStep(),
+        )
+        for number in range(1, count + 1)
+    ]  # fmt: skip
+
+
+def _joined(specs: Sequence[StepSpec], runbook: Runbook, intent: Intent) -> list[StepSpec]:
+    """The steps with the needs that the rules add, in an order in which each comes after what it needs."""
+    components = graph.build({name: component.needs for name, component in runbook.components.items()})
+    needed = {name: graph.needed_by(components, name) for name in runbook.components}
+    needs: dict[str, list[str]] = {spec.id: list(spec.needs) for spec in specs}
+    for after in specs:
+        for before in specs:
+            if before.id != after.id and before.id not in needs[after.id] and _ordered(before, after, needed, intent):
+                needs[after.id].append(before.id)
+    order = [step_id for wave in graph.waves(graph.build(needs)) for step_id in wave]
+    by_id = {spec.id: spec for spec in specs}
+    return [by_id[step_id].model_copy(update={"needs": tuple(needs[step_id])}) for step_id in order]
+
+
+def _ordered(before: StepSpec, after: StepSpec, needed: Mapping[str, frozenset[str]], intent: Intent) -> bool:
+    if before.component == APPROVAL_COMPONENT:
+        return after.verb not in _BEFORE_APPROVAL
+    if after.component == APPROVAL_COMPONENT:
+        return False
+    for rule in RULES:
+        if before.verb in rule.before and after.verb in rule.after and (intent.planned or not rule.planned_only):
+            for where in rule.where:
+                if _meet(where, before.component, after.component, needed):
+                    return True
+    return False
+
+
+def _meet(where: Where, before: str, after: str, needed: Mapping[str, frozenset[str]]) -> bool:
+    match where:
+        case Where.SAME:
+            return before == after
+        case Where.NEEDED:
+            return before in needed[after]
+        case Where.NEEDING:
+            return after in needed[before]
+        case Where.EVERY:
+            return True
+
+
+def _goals(specs: Sequence[StepSpec]) -> list[str]:
+    """The steps with which service is back: verified outside, else redirected, else promoted."""
+    for verbs in ((V.VERIFY_OUTSIDE,), (V.PROPAGATE, V.REDIRECT), (V.VERIFY_INSIDE,), (V.PROMOTE,)):
+        goals = [spec.id for spec in specs if spec.verb in verbs]
+        if goals:
+            return goals
+    return [spec.id for spec in specs]

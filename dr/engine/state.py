@@ -1,0 +1,234 @@
+"""The state of a run and the commands that follow from it. Changed by ``dr.engine.machine`` only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from dr.errors import IllegalTransition, NotThere
+from dr.model.events import RunStarted, Turned
+from dr.model.evidence import Attested, Evidence
+from dr.model.plan import Acceptance, Backoff, Plan, StepSpec
+from dr.model.words import ClockKind, Outcome, RunOutcome, RunStatus, StepState
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Journal StepStarted, then run one attempt."""
+
+    step: str
+    look_first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Draw a delay, journal RetryScheduled; deliver RetryDue when it is over."""
+
+    step: str
+    attempt: int
+    backoff: Backoff
+
+
+@dataclass(frozen=True, slots=True)
+class AskApproval:
+    """Tell a person; deliver Approved or SkipRequested when they answer."""
+
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """Journal UndoStarted, then run the undo."""
+
+    step: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The run is paused and quiet: the host may end."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndRun:
+    """Journal RunEnded."""
+
+    outcome: RunOutcome
+    reason: str
+
+
+Command = Start | Again | AskApproval | Undo | Stop | EndRun
+
+
+@dataclass(slots=True)
+class StepRun:
+    """One step of a run.
+
+    waiting_for: how many needs are open; Invariant: 0 <= waiting_for <= len(spec.needs).
+    acted: an attempt may have had an effect. look_first: the next attempt must read the world before it acts.
+    duration: sum over attempts, without the delays between them.
+    """
+
+    spec: StepSpec
+    waiting_for: int
+    state: StepState = StepState.PENDING
+    attempts: int = 0
+    attempts_in_budget: int = 0
+    acted: bool = False
+    look_first: bool = False
+    outcome: Outcome | None = None
+    started_at: datetime | None = None
+    first_started_at: datetime | None = None
+    ended_at: datetime | None = None
+    duration: timedelta | None = None
+    clock: ClockKind = ClockKind.MONOTONIC
+    reason: str = ""
+    guard: str | None = None
+    approved_by: tuple[str, ...] = ()
+    evidence: list[Evidence] = field(default_factory=list)
+
+    @property
+    def to_undo(self) -> bool:
+        """It may have had an effect that its undo takes back."""
+        return (
+            self.spec.undoable
+            and (self.acted or self.look_first)
+            and self.state in (StepState.DONE, StepState.FAILED, StepState.CANCELLED)
+        )
+
+
+@dataclass(slots=True)
+class RunState:
+    """A run: a fold over its events.
+
+    active: steps with an attempt or an undo under way. unsatisfied: steps that the run still needs.
+    ready: steps whose needs are satisfied and that were not started yet. delays: steps whose delay is to be drawn.
+    """
+
+    run_id: str
+    plan: Plan | None = None
+    started: RunStarted | None = None
+    status: RunStatus = RunStatus.RUNNING
+    outcome: RunOutcome | None = None
+    reason: str = ""
+    actors: list[str] = field(default_factory=list)
+    holder: str = ""
+    epoch: int = 0
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    outage_began: datetime | None = None
+    across_crash: bool = False
+    steps: dict[str, StepRun] = field(default_factory=dict)
+    dependents: dict[str, list[str]] = field(default_factory=dict)
+    order: dict[str, int] = field(default_factory=dict)
+    active: int = 0
+    unsatisfied: int = 0
+    ready: list[str] = field(default_factory=list)
+    delays: list[str] = field(default_factory=list)
+    acceptances: list[Acceptance] = field(default_factory=list)
+    approvals: list[Attested] = field(default_factory=list)
+    deviations: list[str] = field(default_factory=list)
+    evidence: list[Evidence] = field(default_factory=list)
+    rolling_back: bool = False
+    undo_wanted: bool = False
+    undo_failed: bool = False
+    failed_step: str | None = None
+
+    def step(self, step_id: str) -> StepRun:
+        """The step of that id. Raises NotThere."""
+        try:
+            return self.steps[step_id]
+        except KeyError:
+            raise NotThere(f"run {self.run_id} has no step {step_id}", hint=f"dr runs {self.run_id}") from None
+
+    @property
+    def current_plan(self) -> Plan:
+        """The plan. Raises IllegalTransition before the run started."""
+        if self.plan is None:
+            raise IllegalTransition(f"run {self.run_id} has not started")
+        return self.plan
+
+    @property
+    def past_no_return(self) -> bool:
+        """An irreversible step has acted, or may have."""
+        return any(
+            step.spec.irreversible and (step.acted or step.look_first or step.state is StepState.RUNNING) for step in self.steps.values()
+        )
+
+    @property
+    def rolls_back(self) -> bool:
+        """A failure now is taken back by itself: planned move, point of no return not passed."""
+        return self.current_plan.rollback_on_failure and not self.past_no_return
+
+    def passes(self, step: StepRun) -> bool:
+        """Steps that wait for it may go on: satisfied, or failed and not needed."""
+        return step.state.satisfied or (step.state is StepState.FAILED and step.spec.optional)
+
+    def begin(self, event: RunStarted, at: datetime) -> None:
+        """Takes the first event in."""
+        self.started, self.started_at, self.epoch, self.holder = event, at, event.epoch, event.holder
+        self.outage_began = event.outage_began
+        self.acceptances = list(event.acceptances)
+        self.add_actor(event.actor)
+        self._lay_out(event.plan, {})
+
+    def turn(self, event: Turned) -> None:
+        """Takes another plan in; what is satisfied stays so, what was tried is looked at first."""
+        kept = self.steps
+        self.add_actor(event.actor)
+        self.deviations.append(f"turned from {self.current_plan.intent} into {event.plan.intent} by {event.actor}: {event.reason}")
+        self.outage_began = event.outage_began or self.outage_began
+        self.rolling_back = self.undo_wanted = self.undo_failed = False
+        self.reason = ""
+        self._lay_out(event.plan, kept)
+
+    def _lay_out(self, plan: Plan, kept: dict[str, StepRun]) -> None:
+        self.plan = plan
+        self.steps, self.dependents, self.order = {}, {}, {}
+        for number, spec in enumerate(plan.steps):
+            old = kept.get(spec.id)
+            step = StepRun(spec, len(spec.needs))
+            if old is not None and old.spec.verb is spec.verb and old.state in (StepState.DONE, StepState.ALREADY):
+                old.spec, old.waiting_for = spec, len(spec.needs)
+                step = old
+            elif old is not None:
+                step.look_first = old.attempts > 0
+                step.acted = old.acted
+            self.steps[spec.id] = step
+            self.order[spec.id] = number
+            for need in spec.needs:
+                self.dependents.setdefault(need, []).append(spec.id)
+        self.recount()
+
+    def recount(self) -> None:
+        """Counters and the ready list from the states: at the start, after a turn and after a crash."""
+        self.active = sum(step.state.active for step in self.steps.values())
+        self.unsatisfied = sum(not self.passes(step) for step in self.steps.values())
+        self.delays.clear()
+        for step in self.steps.values():
+            step.waiting_for = sum(not self.passes(self.steps[need]) for need in step.spec.needs)
+        self.ready = [step.spec.id for step in self.steps.values() if step.state is StepState.PENDING and not step.waiting_for]
+        if self.rolling_back:
+            self.ready = []
+
+    def satisfy(self, step: StepRun) -> None:
+        """Counts a step as satisfied, once; what waited only for it becomes ready."""
+        self.unsatisfied -= 1
+        for name in self.dependents.get(step.spec.id, ()):
+            other = self.steps[name]
+            other.waiting_for -= 1
+            if not other.waiting_for and other.state is StepState.PENDING:
+                self.ready.append(name)
+
+    def stuck(self) -> bool:
+        """Nothing is under way, due, or asked of a person."""
+        if self.active or self.ready:
+            return False
+        waiting = (StepState.BACKOFF, StepState.UNKNOWN, StepState.WAITING_APPROVAL)
+        return not any(step.state in waiting for step in self.steps.values())
+
+    def add_actor(self, actor: str) -> None:
+        """Notes who had a hand in it, once."""
+        if actor and actor not in self.actors:
+            self.actors.append(actor)
