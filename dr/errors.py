@@ -67,12 +67,14 @@ class FileError(UsageError):
         line: 1-based line, or 0 when the whole file is meant.
         field: dotted path of the field, for example ``components.metadata-db.rpo``.
         expected: what was expected instead, one sentence.
+        more: further problems of the same file, each on a line of its own in the message.
     """
 
-    def __init__(self, file: str, line: int, field: str, expected: str, *, hint: str = "") -> None:
+    def __init__(self, file: str, line: int, field: str, expected: str, *, hint: str = "", more: tuple[FileError, ...] = ()) -> None:
         where = f"{file}:{line}" if line else file
-        super().__init__(f"{where}: {field}: {expected}" if field else f"{where}: {expected}", hint=hint)
-        self.file, self.line, self.field, self.expected = file, line, field, expected
+        first = f"{where}: {field}: {expected}" if field else f"{where}: {expected}"
+        super().__init__("\n".join([first, *(error.message for error in more)]), hint=hint)
+        self.file, self.line, self.field, self.expected, self.more = file, line, field, expected, more
 
 
 class Refused(DrError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -21,11 +21,9 @@ from dr.model.events import (
     Approved,
     Event,
     PauseRequested,
-    Resumed,
     RetryDue,
     RetryScheduled,
     RunEnded,
-    RunStarted,
     SkipRequested,
     StepEnded,
     StepStarted,
@@ -96,17 +94,19 @@ class Runner:
         self._abandon = threading.Event()
         self._detached = False
 
-    def run(self, first: RunStarted | Resumed) -> RunState:
+    def run(self, first: Sequence[Event]) -> RunState:
         """Blocks until the run has ended, is paused, or was detached from.
+
+        Args:
+            first: what happened before the loop begins: RunStarted, or Resumed with what came with it.
 
         Raises:
             StateLost: the journal cannot be written; nothing further was started.
             LeaseLost: another holder took over; nothing further was started.
         """
-        plan = first.plan if isinstance(first, RunStarted) else self._state.current_plan
-        limit = self._clock.monotonic() + plan.time_limit.total_seconds()
         try:
-            over = self._deliver([first])
+            over = self._deliver(list(first))
+            limit = self._clock.monotonic() + self._state.current_plan.time_limit.total_seconds()
             next_poll = next_renew = 0.0
             while not over and not self._detached:
                 now = self._clock.monotonic()
@@ -159,7 +159,7 @@ class Runner:
         except queue.Empty:
             return happened
 
-    def _deliver(self, happened: list[_Ended | _Undone | Event] | list[RunStarted | Resumed]) -> bool:
+    def _deliver(self, happened: Sequence[_Ended | _Undone | Event]) -> bool:
         """Applies, journals, acts. True once the run is over or paused."""
         rows: list[tuple[datetime, Event]] = []
         launches: list[Start | Undo] = []

@@ -39,7 +39,8 @@ class LinkFault(Frozen):
 class Fault(Frozen):
     """One fault, at a time of the time line (from the end of the warm-up) or at an event of a run.
 
-    ``on``: ``STEP.started``, ``STEP.done``, ``run.started``, ``run.paused``, ``run.ended``, ``gate.waiting``.
+    ``on``: ``STEP.started``, ``STEP.done``, ``STEP.waiting``, ``run.started``, ``run.paused``, ``run.ended`` (the same with the
+    intent: ``failover.ended``), ``gate.waiting``, ``orchestrator.killed``.
     Exactly one of the fault fields is set.
     """
 

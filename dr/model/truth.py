@@ -25,6 +25,7 @@ class Truth(Frozen):
     """What the independent client knows.
 
     outage: longest outage of a hostname, last to first acknowledged write; None when one never came back.
+    served_by: the region that acknowledged the newest write of each hostname, as its answer said; empty where not noted.
     loss_window: from the last acknowledged write that is there to the last acknowledged write that is not, worst of all Deployments.
     """
 
@@ -34,6 +35,7 @@ class Truth(Frozen):
     loss_window: Duration
     hostnames: tuple[HostnameTruth, ...]
     agent_polls_after: int = 0
+    served_by: dict[str, str] = {}
     agent_gap: Duration | None = None
     ledger_path: str
     ledger_sha256: str

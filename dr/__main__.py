@@ -1,0 +1,5 @@
+"""``python -m dr`` is ``dr``."""
+
+from dr.cli.main import main
+
+main()

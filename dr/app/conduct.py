@@ -1,0 +1,235 @@
+"""Starting runs, taking them over, going on with them. What is done in them is the engine's; whether one may begin, its guards'."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from dr import __version__
+from dr.app import outlook
+from dr.app.platform import Platform, build
+from dr.app.runs import Request, Runs
+from dr.app.state import State
+from dr.config.runbook import document, from_document, load_runbook
+from dr.engine import guards
+from dr.engine.planner import make_plan
+from dr.engine.runner import Runner
+from dr.engine.state import RunState
+from dr.errors import DrError, Refused, RunInFlight
+from dr.model.events import Accepted, Event, Resumed, RunEnded, RunStarted, Turned
+from dr.model.plan import Acceptance, Plan
+from dr.model.report import RunReport
+from dr.model.words import Intent, RunOutcome, RunStatus
+from dr.ports import Operation
+from dr.store.lease import SqliteLease
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a viewer may want: the plan before it is touched (False: not now), the run's id, the runner to interrupt."""
+
+    confirm: Callable[[Plan], bool] = lambda _plan: True
+    on_start: Callable[[str], None] = lambda _run: None
+    on_runner: Callable[[Runner], None] = lambda _runner: None
+    say: Callable[[str, str], None] = lambda _step, _text: None
+
+
+def holder() -> str:
+    """Who this process is, for people: user@host, process id."""
+    return f"{os.environ.get('USER') or os.getuid()}@{socket.gethostname()}, process {os.getpid()}"
+
+
+class Conductor:
+    """Begins runs and goes on with them, in this process."""
+
+    def __init__(self, state: State, runs: Runs) -> None:
+        self.state, self.runs = state, runs
+
+    def start(self, platform: Platform, request: Request, hooks: Hooks) -> RunReport:
+        """Looks, plans, asks the guards, asks the person, and runs to the end or to a pause.
+
+        The same command given again converges: the target is the key. What is there already is not touched; a run that was
+        left behind by a process that died goes on.
+
+        Raises:
+            UsageError, Refused, RunInFlight, StateLost, LeaseLost: as their names say.
+        """
+        self.state.make()
+        open_run = self.runs.unfinished(platform.runbook.name)
+        if open_run is not None:
+            return self._again(platform, request, open_run, hooks)
+        if request.to is not None:
+            platform.warm(platform.region(request.to)).shutdown(wait=False)
+        known = len(self.state.journal.runs(platform.runbook.name))
+        seen = outlook.look(platform)
+        planned = self.runs.plan(platform, request, seen)
+        plan = planned.plan
+        if plan.intent.moves and not request.only and seen.primary == plan.target:
+            return self._only_said(platform, request, seen, plan, RunOutcome.ALREADY, f"{plan.target} is already primary")
+        if no := guards.refused(plan.guards):
+            text = "; ".join(f"{item.name}: {item.reason}" for item in no)
+            return self._only_said(platform, request, seen, plan, RunOutcome.REFUSED, text)
+        if not hooks.confirm(plan):
+            raise Refused("not confirmed; nothing was touched")
+        run_id = _new_id(self.state.clock.now())
+        lease = self.state.lease()
+        epoch = lease.acquire(platform.runbook.name, run_id, holder())
+        try:
+            if len(self.state.journal.runs(platform.runbook.name)) != known:
+                raise Refused("another run was started meanwhile; nothing was touched", hint="dr status, then give the command again")
+            first = self._first(platform, request, seen, plan, epoch)
+            hooks.on_start(run_id)
+            return self._run(platform, RunState(run_id), planned.operations, [first], lease, request.actor, hooks)
+        finally:
+            lease.release()
+
+    def _first(self, platform: Platform, request: Request, seen: outlook.Outlook, plan: Plan, epoch: int) -> RunStarted:
+        now = self.state.clock.now()
+        began = request.outage_began or seen.outage_began
+        lost = request.intent is Intent.FAILOVER
+        return RunStarted(
+            plan=plan, document=document(platform.runbook), runbook_path=platform.runbook.path, actor=request.actor, holder=holder(),
+            epoch=epoch, tool_version=__version__, acceptances=request.acceptances, reason=request.reason,
+            outage_began=(began or seen.at) if lost else None, detected=(seen.detected or seen.at) if lost else None, decided=now,
+            samples_from="operator" if request.outage_began else "monitor" if seen.outage_began else "probe", only=request.only,
+        )  # fmt: skip
+
+    def _only_said(
+        self, platform: Platform, request: Request, seen: outlook.Outlook, plan: Plan, outcome: RunOutcome, reason: str
+    ) -> RunReport:
+        """Journals an answer that touched nothing: auditors want refusals, too."""
+        run_id = _new_id(self.state.clock.now())
+        first = self._first(platform, request, seen, plan.model_copy(update={"steps": (), "schedule": {}, "critical_path": ()}), 0)
+        now = self.state.clock.now()
+        self.state.journal.append(run_id, [(now, first), (now, RunEnded(outcome=outcome, reason=reason))])
+        return self.runs.report(run_id)
+
+    def _again(self, platform: Platform, request: Request, run_id: str, hooks: Hooks) -> RunReport:
+        """A run of this runbook has not ended: turn it, go on with it, or refuse."""
+        state = self.runs.fold(run_id)
+        plan = state.current_plan
+        live = self.state.lease().look(platform.runbook.name)
+        held = live is not None and live.alive and live.run_id == run_id
+        if request.intent is Intent.FAILOVER and plan.intent.planned and request.to == plan.target:
+            return self._turn(platform, request, state, held, hooks)
+        since = state.started_at.isoformat() if state.started_at else ""
+        if held:
+            raise RunInFlight(platform.runbook.name, run_id, state.holder, since)
+        if request.intent is plan.intent and (request.to or plan.target) == plan.target:
+            return self.resume(run_id, actor=request.actor, acceptances=request.acceptances, hooks=hooks)
+        raise RunInFlight(platform.runbook.name, run_id, f"nobody now (go on: dr resume {run_id})", since)
+
+    def _turn(self, platform: Platform, request: Request, state: RunState, held: bool, hooks: Hooks) -> RunReport:
+        """A switchover becomes a failover: in the process that holds it, or here."""
+        seen = outlook.look(platform)
+        plan = self.runs.plan(platform, request, seen).plan
+        if no := guards.refused(plan.guards):
+            return self._only_said(
+                platform, request, seen, plan, RunOutcome.REFUSED, "; ".join(f"{item.name}: {item.reason}" for item in no)
+            )
+        if not hooks.confirm(plan):
+            raise Refused("not confirmed; nothing was touched")
+        turned = Turned(plan=plan, actor=request.actor, reason=request.reason, outage_began=request.outage_began or seen.outage_began)
+        acceptances = [Accepted(acceptance=item) for item in request.acceptances]
+        if held:
+            for event in (*acceptances, turned):
+                self.state.inbox.put(state.run_id, event)
+            hooks.on_start(state.run_id)
+            return self._await_end(state.run_id)
+        return self.take_over(platform, state, [*acceptances, turned], request.actor, hooks)
+
+    def _await_end(self, run_id: str) -> RunReport:
+        """Follows a run that another process holds until it has ended or is paused."""
+        while True:
+            state = self.runs.fold(run_id)
+            live = self.state.lease().look(state.current_plan.runbook)
+            if state.status is RunStatus.ENDED or live is None or not live.alive or live.run_id != run_id:
+                return self.runs.report(run_id)
+            self.state.clock.sleep(0.1)
+
+    def resume(self, run_id: str, *, actor: str, acceptances: Sequence[Acceptance] = (), hooks: Hooks) -> RunReport:
+        """Goes on with a paused or abandoned run, here.
+
+        Raises:
+            Refused: it has ended. RunInFlight: a live process holds it.
+        """
+        state = self.runs.fold(run_id)
+        if state.status is RunStatus.ENDED:
+            raise Refused(f"run {run_id} has ended: {state.outcome}", hint=f"dr runs {run_id}")
+        platform = self.platform_of(state)
+        try:
+            return self.take_over(platform, state, [Accepted(acceptance=item) for item in acceptances], actor, hooks, resumed=True)
+        finally:
+            platform.close()
+
+    def platform_of(self, state: RunState) -> Platform:
+        """The platform of a run, as its runbook was when it started."""
+        assert state.started is not None, "a folded run has its first event"
+        return build(from_document(state.started.document), self.state)
+
+    def _changed(self, state: RunState) -> bool:
+        """The runbook's file is not what it was when the run started."""
+        assert state.started is not None, "a folded run has its first event"
+        try:
+            return load_runbook(Path(state.started.runbook_path)).sha256 != state.current_plan.runbook_sha256
+        except DrError:
+            return True
+
+    def take_over(
+        self, platform: Platform, state: RunState, events: Sequence[Event], actor: str, hooks: Hooks, *, resumed: bool = False
+    ) -> RunReport:
+        """Holds a run that nobody holds, delivers the events, and goes on to its end or a pause."""
+        lease = self.state.lease()
+        epoch = lease.acquire(state.current_plan.runbook, state.run_id, holder())
+        try:
+            state = self.runs.fold(state.run_id)  # what the last holder wrote before it went
+            crashed = state.status is not RunStatus.PAUSED
+            first: list[Event] = list(events)
+            if resumed or crashed:
+                first.append(
+                    Resumed(actor=actor, holder=holder(), epoch=epoch, runbook_changed=self._changed(state), crashed=crashed)
+                )
+                first.sort(key=lambda event: not isinstance(event, Accepted))  # acceptances count from the first step on
+            hooks.on_start(state.run_id)
+            operations = self._operations(platform, state.current_plan)
+            return self._run(platform, state, operations, first, lease, actor, hooks)
+        finally:
+            lease.release()
+
+    def _operations(self, platform: Platform, plan: Plan) -> Mapping[str, Operation]:
+        """Operations for a plan that was made earlier, by step id.
+
+        Raises:
+            Refused: this version of a kind has no such step any more.
+        """
+        chains = platform.chains(plan.intent, plan.source, plan.target)
+        rebuilt = make_plan(platform.runbook, chains, plan.intent, plan.source, plan.target).operations
+        missing = [spec.id for spec in plan.steps if spec.id not in rebuilt]
+        if missing:
+            raise Refused(
+                f"this version of dr ({__version__}) does not know the steps {', '.join(missing)} of the run",
+                hint="go on with the version that started it (dr runs RUN --json: tool_version)",
+            )
+        return rebuilt
+
+    def _run(
+        self, platform: Platform, state: RunState, operations: Mapping[str, Operation], first: Sequence[Event], lease: SqliteLease,
+        actor: str, hooks: Hooks,
+    ) -> RunReport:  # fmt: skip
+        runner = Runner(
+            state, operations, journal=self.state.journal, lease=lease, inbox=self.state.inbox, clock=self.state.clock, actor=actor,
+            replan=lambda plan: self._operations(platform, plan), say=hooks.say,
+        )  # fmt: skip
+        hooks.on_runner(runner)
+        runner.run(first)
+        return self.runs.report(state.run_id)
+
+
+def _new_id(now: datetime) -> str:
+    """An id that sorts by time and that a person can read out: 20261121-024003-7f3a."""
+    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"

@@ -1,0 +1,146 @@
+"""What the commands call. One instance per process; opens nothing until a method needs it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from dr.app import outlook
+from dr.app import status as looking
+from dr.app.answers import Answers
+from dr.app.conduct import Conductor, Hooks
+from dr.app.platform import Platform, build
+from dr.app.runs import Request, Runs
+from dr.app.state import State
+from dr.model.events import Event, Record
+from dr.model.lag import ComponentView, LagSample
+from dr.model.plan import Acceptance, Plan
+from dr.model.report import DrillReport, RunReport
+from dr.model.status import LagReport, RunSummary, StatusReport
+from dr.model.words import Intent, RunStatus
+from dr.ports import Operator, World
+
+
+class App:
+    """``dr`` on this machine.
+
+    Args:
+        directory: the state directory; created by the first command that writes.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.state = State(directory)
+        self.runs = Runs(self.state)
+        self.conductor = Conductor(self.state, self.runs)
+        self.answers = Answers(self.state, self.runs, self.conductor)
+
+    def load(self, path: Path) -> Platform:
+        """A runbook and its kinds. Raises FileError, UsageError."""
+        from dr.config.runbook import load_runbook
+
+        return build(load_runbook(path), self.state)
+
+    def views(self, platform: Platform) -> tuple[ComponentView, ...]:
+        """All components as observed now."""
+        return platform.views()
+
+    def plan(self, platform: Platform, intent: Intent, to: str | None, *, only: Sequence[str] = ()) -> Plan:
+        """What would be done; touches nothing. Raises UsageError, Refused."""
+        return self.runs.plan(platform, Request(intent, to, actor="", only=tuple(only)), outlook.look(platform)).plan
+
+    def start(
+        self,
+        platform: Platform,
+        intent: Intent,
+        to: str | None,
+        *,
+        actor: str,
+        reason: str = "",
+        acceptances: Sequence[Acceptance] = (),
+        outage_began: datetime | None = None,
+        only: Sequence[str] = (),
+        hooks: Hooks | None = None,
+    ) -> RunReport:
+        """Starts a run and blocks until it has ended or is paused. Raises UsageError, Refused, RunInFlight, StateLost, LeaseLost."""
+        request = Request(intent, to, actor, reason, tuple(acceptances), outage_began, tuple(only))
+        return self.conductor.start(platform, request, hooks or Hooks())
+
+    def resume(self, run_id: str, *, actor: str, acceptances: Sequence[Acceptance] = (), hooks: Hooks | None = None) -> RunReport:
+        """Goes on with a paused or abandoned run. Raises NotThere, Refused, RunInFlight."""
+        return self.conductor.resume(run_id, actor=actor, acceptances=acceptances, hooks=hooks or Hooks())
+
+    def request(self, run_id: str, event: Event, *, actor: str, hooks: Hooks | None = None) -> RunReport | None:
+        """Pause, cancel, approve or skip. None: a live process takes it up. Raises NotThere, Refused."""
+        return self.answers.request(run_id, event, actor=actor, hooks=hooks or Hooks())
+
+    def status(self, platform: Platform | None) -> StatusReport:
+        """``dr.status/1``."""
+        return looking.status(self.runs, platform)
+
+    def lag(self, platform: Platform) -> LagReport:
+        """``dr.lag/1``: one sample of each component, taken now."""
+        seen = platform.views()
+        now = self.state.clock.now()
+        samples: tuple[LagSample, ...] = tuple(view.lag for view in seen if view.lag is not None)
+        exposed = outlook.exposures(platform, seen, now)
+        return LagReport(runbook=platform.runbook.name, at=now, samples=samples, exposures=tuple(exposed.values()))
+
+    def list_runs(self) -> tuple[RunSummary, ...]:
+        """All runs of this state directory, newest first."""
+        return looking.summaries(self.runs)
+
+    def run_report(self, run_id: str) -> RunReport:
+        """``dr.run/1`` of a run. Raises NotThere."""
+        return self.runs.report(run_id)
+
+    def follow(self, run_id: str, stop: threading.Event, every: timedelta = timedelta(milliseconds=50)) -> Iterator[Sequence[Record]]:
+        """New records of a run as they are written, by whichever process; ends with the run, a pause, or ``stop``."""
+        after = 0
+        while True:
+            last = stop.is_set()
+            records = self.state.journal.records(run_id, after)
+            if records:
+                after = records[-1].seq
+                yield records
+            if last:
+                return
+            if records and self.runs.fold(run_id).status in (RunStatus.ENDED, RunStatus.PAUSED):
+                return
+            stop.wait(every.total_seconds())
+
+    def monitor(self, platform: Platform, *, interval: timedelta, port: int | None, stop: threading.Event) -> None:
+        """Beats, samples and exports until ``stop``. Raises StateLost."""
+        from dr.app.watch import watch
+
+        self.state.make()
+        watch(self.runs, platform, interval=interval, port=port, stop=stop)
+
+    def drill(
+        self,
+        path: Path,
+        *,
+        world: World,
+        operators: Callable[[], Operator],
+        monitor: Callable[[Path], AbstractContextManager[object]],
+        say: Callable[[str], None],
+    ) -> DrillReport:
+        """Plays a scenario in a world that is ended always. ``monitor`` watches a runbook while it is open. Raises FileError."""
+        from dr.config.scenario import load_scenario, runbook_path
+        from dr.drill.run import Drill, run_drill
+
+        self.state.make()
+        scenario = load_scenario(path)
+        runbook = runbook_path(path, scenario)
+        return run_drill(
+            Drill(
+                scenario=scenario, runbook=str(runbook), world=world, operators=operators, journal=self.state.journal,
+                assess=self.runs.report, clock=self.state.clock, monitor=monitor(runbook), say=say,
+            )
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Closes journal and samples."""
+        self.state.close()

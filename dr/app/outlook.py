@@ -1,0 +1,57 @@
+"""What is known right before a decision: who is primary, what would be lost, since when writes fail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from dr.app.platform import STALE_AFTER, Platform, primary_of
+from dr.model.lag import ComponentView, Exposure
+from dr.model.words import Known
+from dr.monitor import exposure as lag
+
+_LOOK_BACK = timedelta(hours=6)
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """One look at everything.
+
+    outage_began: the last acknowledged heartbeat before the failures that still go on; None while writes are accepted or
+        where nobody watched. detected: the first failure.
+    """
+
+    at: datetime
+    views: tuple[ComponentView, ...]
+    exposures: Mapping[str, Exposure]
+    outage_began: datetime | None
+    detected: datetime | None
+
+    @property
+    def primary(self) -> str | None:
+        """The region that is primary of every component that has one."""
+        return primary_of(self.views)
+
+
+def look(platform: Platform) -> Outlook:
+    """Asks all components at once, and the monitor's samples for what happened before."""
+    views = platform.views()
+    now = platform.site.clock.now()
+    began, detected = lag.outage(platform.site.samples.beats(platform.runbook.name, now - _LOOK_BACK))
+    return Outlook(now, views, exposures(platform, views, now), began, detected)
+
+
+def exposures(platform: Platform, views: Sequence[ComponentView], now: datetime) -> dict[str, Exposure]:
+    """What would be lost of each component that replicates; from what its secondary says now, else from the newest sample.
+
+    Nothing is proven yet, so an outage that somebody claims does not make it smaller (I6).
+    """
+    samples = platform.site.samples.latest(platform.runbook.name)
+    result = {}
+    for view in views:
+        sample = view.lag if view.lag is not None and view.lag.state is not Known.UNKNOWN else samples.get(view.component, view.lag)
+        if view.lag is None and sample is None:
+            continue  # a kind without data of its own
+        result[view.component] = lag.exposure(sample, now, component=view.component, stale_after=STALE_AFTER)
+    return result

@@ -1,0 +1,102 @@
+"""A runbook brought to life: its kinds, wired to this machine's state. Nothing is connected until a method asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from dr.app.state import State
+from dr.errors import NotThere, UsageError
+from dr.model.lag import ComponentView
+from dr.model.runbook import Runbook
+from dr.model.words import Intent
+from dr.ports import Host, Kind, Site, Step
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The components of one runbook, by name, in its order."""
+
+    runbook: Runbook
+    kinds: Mapping[str, Kind]
+    site: Site
+
+    def views(self) -> tuple[ComponentView, ...]:
+        """All components as observed now, asked at the same time; takes as long as the slowest."""
+        with ThreadPoolExecutor(max_workers=max(1, len(self.kinds)), thread_name_prefix="view") as pool:
+            return tuple(pool.map(lambda kind: kind.view(), self.kinds.values()))
+
+    def warm(self, target: str) -> ThreadPoolExecutor:
+        """Starts to open what a run will need, in the background; shut the pool down without waiting."""
+        pool = ThreadPoolExecutor(max_workers=max(1, len(self.kinds)), thread_name_prefix="warm")
+        for kind in self.kinds.values():
+            pool.submit(kind.warm, target)
+        return pool
+
+    def chains(self, intent: Intent, source: str, target: str) -> Mapping[str, Sequence[Step]]:
+        """Each component's own steps."""
+        return {name: kind.steps(intent, source, target) for name, kind in self.kinds.items()}
+
+    def region(self, name: str) -> str:
+        """A region of the runbook. Raises UsageError naming those there are."""
+        if name not in self.runbook.regions:
+            raise UsageError(f"{self.runbook.path} has no region {name}", hint=f"one of: {', '.join(self.runbook.regions)}")
+        return name
+
+    def component(self, name: str) -> str:
+        """A component of the runbook. Raises UsageError naming those there are."""
+        if name not in self.kinds:
+            raise UsageError(f"{self.runbook.path} has no component {name}", hint=f"one of: {', '.join(self.kinds)}")
+        return name
+
+    def other(self, region: str) -> str:
+        """The region opposite of one, where there are two. Raises UsageError with more: then it must be named."""
+        others = [name for name in self.runbook.regions if name != region]
+        if len(others) != 1:
+            raise UsageError(f"{self.runbook.name} has {len(others)} regions beside {region}", hint="moves between two regions only")
+        return others[0]
+
+    def close(self) -> None:
+        """Closes all connections."""
+        for kind in self.kinds.values():
+            kind.close()
+
+
+def primary_of(views: Sequence[ComponentView]) -> str | None:
+    """The region that is primary of every component that has one; None when they differ or nobody is."""
+    seen = {view.primary for view in views if view.primary is not None}
+    return seen.pop() if len(seen) == 1 else None
+
+
+def build(runbook: Runbook, state: State) -> Platform:
+    """Wires the kinds of a runbook.
+
+    Raises:
+        UsageError: settings of a component contradict each other.
+        NotThere: its base directory is gone.
+    """
+    from dr.providers import registry
+    from dr.providers.generic.host import ExecHost
+    from dr.providers.system import EnvFileSecrets
+
+    base = Path(runbook.base)
+    if not base.is_dir():
+        raise NotThere(f"{base}, the folder of the runbook, does not exist any more", hint="put it back, then give the command again")
+    hosts: dict[str, Host] = {
+        name: ExecHost(name, region.host, base) for name, region in runbook.regions.items() if region.host is not None
+    }
+    peers: dict[str, Kind] = {}
+    site = Site(
+        runbook=runbook.name, regions=runbook.regions, hosts=hosts, clock=state.clock, secrets=EnvFileSecrets(base, state.directory),
+        samples=state.samples, artefacts=state.directory / "artefacts" / runbook.name, base=base, peers=peers,
+    )  # fmt: skip
+    for name, component in runbook.components.items():
+        peers[name] = registry.find(component.kind)(name, component.config, component.needs, site)
+    return Platform(runbook, peers, site)
+
+
+STALE_AFTER = timedelta(seconds=30)
+"""A sample older than this says nothing about now."""

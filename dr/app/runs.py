@@ -1,0 +1,127 @@
+"""All runs of one state directory: reading them, and planning another one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from dr.app import outlook
+from dr.app.platform import Platform
+from dr.app.state import State
+from dr.engine import guards, machine
+from dr.engine.planner import Planned, make_plan
+from dr.engine.state import RunState
+from dr.errors import NotThere, Refused, UsageError
+from dr.model.events import Record, RunEnded, RunStarted, StepEnded
+from dr.model.plan import Acceptance
+from dr.model.report import RunReport
+from dr.model.words import Intent, Outcome, RunOutcome
+from dr.report.assess import run_report
+
+_LEARN_FROM = 20
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asked for when starting a run."""
+
+    intent: Intent
+    to: str | None
+    actor: str
+    reason: str = ""
+    acceptances: tuple[Acceptance, ...] = ()
+    outage_began: datetime | None = None
+    only: tuple[str, ...] = ()
+
+
+@dataclass
+class Runs:
+    """All runs of one state directory."""
+
+    state: State
+    learned: dict[str, Mapping[str, timedelta]] = field(default_factory=dict)
+
+    def records(self, run_id: str) -> Sequence[Record]:
+        """All records of a run. Raises NotThere."""
+        records = self.state.journal.records(run_id)
+        if not records:
+            raise NotThere(f"{self.state.directory} has no run {run_id}", hint="dr runs")
+        return records
+
+    def fold(self, run_id: str) -> RunState:
+        """The state of a run, from its journal. Raises NotThere."""
+        return machine.fold(((datetime.fromisoformat(item.at), item.event) for item in self.records(run_id)), run_id)
+
+    def report(self, run_id: str) -> RunReport:
+        """``dr.run/1``. Raises NotThere."""
+        records = self.records(run_id)
+        runbook = next(iter(records)).event
+        earlier: list[Sequence[Record]] = []
+        if isinstance(runbook, RunStarted):
+            for other in self.state.journal.runs(runbook.plan.runbook):
+                if other == run_id:
+                    break
+                earlier.append(self.state.journal.records(other))
+        return run_report(records, self.state.journal.path, earlier)
+
+    def unfinished(self, runbook: str) -> str | None:
+        """The run of a runbook that has not ended; there is at most one, the newest."""
+        for run_id in reversed(self.state.journal.runs(runbook)):
+            last = self.state.journal.records(run_id)[-1].event
+            if not isinstance(last, RunEnded):
+                return run_id
+            if last.outcome not in (RunOutcome.REFUSED, RunOutcome.ALREADY):
+                return None
+        return None
+
+    def regions_of(self, platform: Platform, intent: Intent, to: str | None, primary: str | None) -> tuple[str, str]:
+        """Source and target of an intent.
+
+        Raises:
+            UsageError: the target is missing or unknown.
+            Refused: it cannot be told who is primary, and the intent depends on it.
+        """
+        if intent is Intent.REPROTECT:
+            if primary is None:
+                raise Refused(
+                    f"{platform.runbook.name}: no region is primary of everything, so none can be followed",
+                    hint=f"dr status {platform.runbook.path}",
+                )
+            return platform.other(primary), primary
+        if intent is Intent.FAILBACK:
+            to = platform.runbook.home
+        if to is None:
+            raise UsageError(f"{intent} needs a target", hint="--to REGION")
+        return platform.other(platform.region(to)), to
+
+    def plan(self, platform: Platform, request: Request, seen: outlook.Outlook) -> Planned:
+        """What would be done, with the verdicts of the guards on what is seen now."""
+        for name in request.only:
+            platform.component(name)
+        source, target = self.regions_of(platform, request.intent, request.to, seen.primary)
+        rpo = {name: platform.runbook.rpo(name) for name in platform.kinds}
+        views = [view for view in seen.views if not request.only or view.component in request.only]
+        exposures = {name: item for name, item in seen.exposures.items() if not request.only or name in request.only}
+        verdicts = guards.before_run(
+            request.intent, source, target, views, exposures, rpo, request.acceptances, reason=request.reason
+        )
+        return make_plan(
+            platform.runbook, platform.chains(request.intent, source, target), request.intent, source, target,
+            views=seen.views, guards=verdicts, learned=self._durations(platform.runbook.name, request.intent), only=request.only,
+        )  # fmt: skip
+
+    def _durations(self, runbook: str, intent: Intent) -> Mapping[str, timedelta]:
+        """What the steps took in earlier runs of the same intent: medians, once there are three."""
+        key = f"{runbook}/{intent}"
+        if key not in self.learned:
+            took: dict[str, list[timedelta]] = {}
+            for run_id in reversed(self.state.journal.runs(runbook)[-_LEARN_FROM:]):
+                events = [record.event for record in self.state.journal.records(run_id)]
+                if not isinstance(events[0], RunStarted) or events[0].plan.intent is not intent:
+                    continue
+                for event in events:
+                    if isinstance(event, StepEnded) and event.outcome is Outcome.DONE:
+                        took.setdefault(event.step, []).append(event.duration)
+            self.learned[key] = {step: sorted(values)[len(values) // 2] for step, values in took.items() if len(values) >= 3}
+        return self.learned[key]

@@ -1,0 +1,106 @@
+"""``dr status``: who is primary, how far behind, what is in flight, what is owed, and whether we can fail over now."""
+
+from __future__ import annotations
+
+from dr import __version__
+from dr.app import outlook
+from dr.app.platform import Platform, primary_of
+from dr.app.runs import Request, Runs
+from dr.engine import guards
+from dr.errors import DrError
+from dr.model.base import seconds
+from dr.model.lag import ComponentView
+from dr.model.report import Debt, GuardReport
+from dr.model.status import ComponentStatus, LeaseStatus, Readiness, RunSummary, StatusReport
+from dr.model.words import Guard, Intent, Known, RunStatus
+from dr.report.debt import open_debt
+
+
+def summary(runs: Runs, run_id: str) -> RunSummary:
+    """One run in one line, with what can be typed about it now."""
+    state = runs.fold(run_id)
+    plan = state.current_plan
+    alive = None
+    if state.status is not RunStatus.ENDED:
+        live = runs.state.lease().look(plan.runbook)
+        alive = bool(live is not None and live.alive and live.run_id == run_id)
+    commands: tuple[str, ...] = ()
+    if state.status is not RunStatus.ENDED:
+        commands = (f"dr pause {run_id}", f"dr cancel {run_id}") if alive else (f"dr resume {run_id}", f"dr cancel {run_id}")
+    assert state.started_at is not None, "a folded run has its first event"
+    return RunSummary(
+        run_id=run_id, runbook=plan.runbook, intent=plan.intent, from_region=plan.source, to_region=plan.target, status=state.status,
+        outcome=state.outcome, reason=state.reason, started_at=state.started_at, ended_at=state.ended_at, actors=tuple(state.actors),
+        holder=state.holder, holder_alive=alive, commands=commands,
+    )  # fmt: skip
+
+
+def summaries(runs: Runs, runbook: str | None = None) -> tuple[RunSummary, ...]:
+    """All runs, newest first."""
+    return tuple(summary(runs, run_id) for run_id in reversed(runs.state.journal.runs(runbook)))
+
+
+def debt(runs: Runs, runbook: str) -> tuple[Debt, ...]:
+    """What the runs of a runbook have left to be done."""
+    return open_debt([runs.state.journal.records(run_id) for run_id in runs.state.journal.runs(runbook)])
+
+
+def status(runs: Runs, platform: Platform | None) -> StatusReport:
+    """``dr.status/1``; without a platform: what this state directory knows, without asking anything of the network."""
+    now = runs.state.clock.now()
+    if platform is None:
+        open_runs = [runs.unfinished(name) for name in dict.fromkeys(item.runbook for item in runs.state.journal.listing())]
+        return StatusReport(
+            tool_version=__version__, state_directory=str(runs.state.directory), at=now,
+            in_flight=tuple(summary(runs, run_id) for run_id in open_runs if run_id is not None),
+        )  # fmt: skip
+    seen = outlook.look(platform)
+    name = platform.runbook.name
+    live = runs.state.lease().look(name)
+    open_run = runs.unfinished(name)
+    return StatusReport(
+        tool_version=__version__, state_directory=str(runs.state.directory), at=seen.at, runbook=name, home=platform.runbook.home,
+        primary=primary_of(seen.views), components=tuple(_component(platform, view, seen) for view in seen.views),
+        lease=LeaseStatus(
+            scope="local", epoch=live.epoch if live else None, run_id=live.run_id if live and live.alive else None,
+            holder=live.holder if live and live.alive else None,
+        ),
+        readiness=_readiness(runs, platform, seen), in_flight=(summary(runs, open_run),) if open_run else (), debt=debt(runs, name),
+    )  # fmt: skip
+
+
+def _component(platform: Platform, view: ComponentView, seen: outlook.Outlook) -> ComponentStatus:
+    exposed = seen.exposures.get(view.component)
+    rpo = platform.runbook.rpo(view.component)
+    known = exposed is not None and exposed.state is not Known.UNKNOWN and exposed.value is not None
+    return ComponentStatus(
+        id=view.component, kind=view.kind, primary=view.primary, regions=view.regions, rpo_seconds=rpo.total_seconds(),
+        lag_seconds=seconds(view.lag.lag) if view.lag else None, lag_state=view.lag.state if view.lag else Known.UNKNOWN,
+        lag_age_seconds=seconds(seen.at - view.lag.at) if view.lag else None,
+        recovery_point=view.lag.recovery_point if view.lag else None, exposure_seconds=seconds(exposed.value) if exposed else None,
+        exposure_state=exposed.state if exposed else Known.UNKNOWN, exposure_reason=exposed.reason if exposed else "no data of its own",
+        rpo_met=exposed.value <= rpo if known and exposed and exposed.value is not None else None, findings=view.findings,
+    )  # fmt: skip
+
+
+def _readiness(runs: Runs, platform: Platform, seen: outlook.Outlook) -> Readiness | None:
+    """The guards of a failover to the other side, as they stand now. None where no target follows from what is seen."""
+    source = seen.primary or platform.runbook.home
+    try:
+        target = platform.other(source)
+        plan = runs.plan(platform, Request(Intent.FAILOVER, target, actor="status"), seen).plan
+    except DrError:
+        return None  # more than two regions: a target must be named, there is nothing to say about all of them
+    no = tuple(item for item in guards.refused(plan.guards) if item.name is not Guard.PRIMARY_HEALTHY)
+    values = [seen.exposures[name] for name in seen.exposures]
+    unknown = any(item.state is Known.UNKNOWN for item in values)
+    worst = None if unknown else max((item.value for item in values if item.value is not None), default=None)
+    flags = guards.way_out(plan.guards)
+    verdict = "no" if any(not item.name.acceptable for item in no) else "with-acceptance" if no else "yes"
+    return Readiness.model_validate({
+        "target": target, "verdict": verdict,
+        "guards": [GuardReport.model_validate(item.model_dump()) for item in plan.guards],
+        "would_lose_seconds": seconds(worst), "would_lose_state": Known.UNKNOWN if unknown else Known.BOUND,
+        "predicted_rta_seconds": plan.predicted_rta.total_seconds(), "rto_seconds": plan.rto.total_seconds(),
+        "command": f"dr failover {platform.runbook.path} --to {target} {flags}".strip(),
+    })  # fmt: skip

@@ -1,0 +1,64 @@
+"""Options that several commands share, and the command class that turns errors into exit codes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from dr.cli.console import complain
+from dr.errors import DrError
+
+if TYPE_CHECKING:
+    from dr.app import App
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+class DrCommand(click.Command):
+    """Prints a ``DrError`` as people read it (and as JSON where ``--json`` was given) and returns its exit code."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Runs the command; its return value is the exit code."""
+        try:
+            return super().invoke(ctx)
+        except DrError as error:
+            complain(error, as_json=bool(ctx.params.get("as_json")))
+            return int(error.exit_code)
+
+
+def file_argument(name: str) -> Callable[[F], F]:
+    """A file, read by ``dr.config`` (whose message is better than click's)."""
+    return click.argument(name, type=click.Path(path_type=Path))
+
+
+def json_option(function: F) -> F:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="The result as JSON on stdout.")(function)
+
+
+def state_option(function: F) -> F:
+    """``--state``; ``DR_STATE`` is read in ``dr.config.settings``."""
+    return click.option("--state", metavar="DIR", help="State directory (default: $DR_STATE, else ~/.local/state/dr).")(function)
+
+
+def actor_option(function: F) -> F:
+    """``--actor``."""
+    return click.option("--actor", metavar="NAME", help="Who is acting (default: $DR_ACTOR, else the account's name). Claimed, not proven.")(
+        function
+    )
+
+
+def reason_option(*, required: bool = False) -> Callable[[F], F]:
+    """``--reason``."""
+    return click.option("--reason", metavar="TEXT", default="", required=required, help="Why; it is journaled.")
+
+
+def application(state: str | None) -> App:
+    """The application on the chosen state directory; opens nothing yet."""
+    from dr.app import App
+    from dr.config.settings import state_directory
+
+    return App(state_directory(state))

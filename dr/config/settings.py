@@ -1,0 +1,36 @@
+"""What a command needs to know of this machine: where the state is kept, and who is typing. From options and the environment."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from dr.errors import UsageError
+
+
+def state_directory(option: str | None = None, environment: Mapping[str, str] = os.environ) -> Path:
+    """Where journal, samples and artefacts are kept: ``--state``, else ``DR_STATE``, else the user's state directory. Not created here."""
+    chosen = option or environment.get("DR_STATE")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    base = environment.get("XDG_STATE_HOME")
+    # a relative XDG_STATE_HOME is to be ignored: https://specifications.freedesktop.org/basedir-spec/latest/
+    root = Path(base) if base and Path(base).is_absolute() else Path.home() / ".local" / "state"
+    return root / "dr"
+
+
+def actor(option: str | None = None, environment: Mapping[str, str] = os.environ) -> str:
+    """Who is acting: ``--actor``, else ``DR_ACTOR``, else the name of the account. Claimed, not proven.
+
+    Raises:
+        UsageError: no name can be found.
+    """
+    chosen = (option or environment.get("DR_ACTOR") or "").strip()
+    if chosen:
+        return chosen
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise UsageError("nobody knows who is acting: this account has no name", hint="--actor NAME, or set DR_ACTOR") from None

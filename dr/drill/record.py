@@ -1,0 +1,49 @@
+"""A drill's own record: its report, kept in the state directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from dr.errors import StateLost, StateUnreadable
+from dr.model.report import DrillReport
+
+
+def keep(report: DrillReport, state: Path) -> Path:
+    """Writes the report as ``drills/<start>-<scenario>.json`` (0600), whole or not at all. Returns where it lies.
+
+    Raises:
+        StateLost: it could not be written.
+    """
+    folder = state / "drills"
+    path = folder / f"{report.started_at:%Y%m%dT%H%M%SZ}-{report.scenario}.json"
+    draft = path.with_suffix(".part")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(report.model_dump_json(by_alias=True, indent=2))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        raise StateLost(f"the drill's report could not be written to {path}: {error.strerror}", hint="df -h") from error
+    return path
+
+
+def kept(state: Path) -> list[Path]:
+    """All records of drills in a state directory, oldest first."""
+    return sorted((state / "drills").glob("*.json"))
+
+
+def read(path: Path) -> DrillReport:
+    """A record back.
+
+    Raises:
+        StateUnreadable: it is not there, or is not a drill's report.
+    """
+    try:
+        return DrillReport.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValidationError) as error:
+        raise StateUnreadable(f"{path} is not the record of a drill: {type(error).__name__}", hint="dr drill SCENARIO") from error

@@ -1,0 +1,198 @@
+"""Expectations against what happened. Pure. Unknown is never met.
+
+``truth`` is the outside client's; everything else is what the runs claim, which ``rta_matches_truth`` and
+``rpa_not_below_truth`` hold against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from dr.model.base import Json, seconds, show_duration
+from dr.model.report import ExpectationReport, RunReport, TaskReport
+from dr.model.scenario import Expect
+from dr.model.truth import Truth
+from dr.model.words import Known, RunOutcome, Verb, Verdict
+
+TOLERANCE = timedelta(seconds=0.3)
+CACHED = timedelta(seconds=1)
+"""The TTL of public names: how long the outside client may go on asking the old address."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What is judged. ``runs`` in the order of their start; ``exit_codes`` of all acts in their order, None for one never typed.
+
+    last_exit: exit code of the last act that took a run.
+    """
+
+    runs: Sequence[RunReport]
+    truth: Truth | None
+    exit_codes: Sequence[int | None]
+    last_exit: int | None
+
+    @property
+    def last(self) -> RunReport | None:
+        """The last run."""
+        return self.runs[-1] if self.runs else None
+
+    @property
+    def moves(self) -> list[RunReport]:
+        """The runs that moved the platform to another region."""
+        return [run for run in self.runs if run.intent.moves and run.outcome is RunOutcome.COMPLETED]
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """What one check found."""
+
+    expected: Json
+    actual: Json
+    met: bool
+    detail: str = ""
+
+
+def score(expect: Expect, results: Results) -> tuple[ExpectationReport, ...]:
+    """One line for each expectation that the scenario writes, in the order of the model."""
+    lines = []
+    for name in Expect.model_fields:
+        wanted = getattr(expect, name)
+        if wanted is None:
+            continue
+        found = _CHECKS[name](wanted, results)
+        lines.append(ExpectationReport(name=name, expected=found.expected, actual=found.actual, met=found.met, detail=found.detail))
+    return tuple(lines)
+
+
+# --- the three shapes of a check ------------------------------------------------------------------------------------
+
+
+def _equal(read: Callable[[Results], Json]) -> Callable[[Json, Results], _Finding]:
+    def check(wanted: Json, results: Results) -> _Finding:
+        actual = read(results)
+        wire = list(wanted) if isinstance(wanted, tuple) else wanted
+        return _Finding(wire, actual, actual is not None and actual == wire)
+
+    return check
+
+
+def _at_most(read: Callable[[Results], float | None]) -> Callable[[Json, Results], _Finding]:
+    def check(wanted: Json, results: Results) -> _Finding:
+        limit = wanted.total_seconds() if isinstance(wanted, timedelta) else wanted
+        actual = read(results)
+        detail = "at most" + (f" {show_duration(wanted)}" if isinstance(wanted, timedelta) else "")
+        return _Finding(limit, actual, actual is not None and actual <= limit, detail)
+
+    return check
+
+
+def _at_least(read: Callable[[Results], float | None]) -> Callable[[Json, Results], _Finding]:
+    def check(wanted: Json, results: Results) -> _Finding:
+        actual = read(results)
+        return _Finding(wanted, actual, actual is not None and actual >= wanted, "at least")
+
+    return check
+
+
+# --- what is read ---------------------------------------------------------------------------------------------------
+
+
+def _of_last(read: Callable[[RunReport], Json]) -> Callable[[Results], Json]:
+    return lambda results: None if results.last is None else read(results.last)
+
+
+def _lost(results: Results) -> int | None:
+    return None if results.truth is None else results.truth.lost_writes
+
+
+def _outage(results: Results) -> float | None:
+    return None if results.truth is None else seconds(results.truth.outage)
+
+
+def _tasks(read: Callable[[TaskReport], int | None]) -> Callable[[Results], int | None]:
+    """Summed over the moves that had tasks to decide about; unknown in one of them is unknown."""
+
+    def total(results: Results) -> int | None:
+        counts = [read(run.tasks) for run in results.moves if any(step.verb is Verb.RECONCILE for step in run.steps)]
+        return None if not counts or None in counts else sum(count or 0 for count in counts)
+
+    return total
+
+
+def _primary(results: Results) -> str | None:
+    """Who answered the client's last write, for every hostname; where the client did not note it, what the last move claims."""
+    regions = set(results.truth.served_by.values()) if results.truth is not None else set()
+    if regions:
+        return regions.pop() if len(regions) == 1 else None
+    return results.moves[-1].to_region if results.moves else None
+
+
+# --- the checks that are more than one value ------------------------------------------------------------------------
+
+
+def _identities(wanted: Json, results: Results) -> _Finding:
+    """Every move compared identities, and nothing is changed or missing."""
+    if not results.moves or any(run.identities.checked == 0 for run in results.moves):
+        return _Finding(wanted, None, False, "not compared")
+    wrong = [name for run in results.moves for name in (*run.identities.changed, *run.identities.missing)]
+    checked = sum(run.identities.checked for run in results.moves)
+    detail = f"{checked} checked" + (f"; different: {', '.join(wrong[:5])}" if wrong else "")
+    return _Finding(wanted, "different" if wrong else "preserved", not wrong, detail)
+
+
+def _refuser(wanted: Json, results: Results) -> _Finding:
+    named = [item.name.value for run in results.runs[-1:] for item in run.guards if item.verdict is Verdict.REFUSED]
+    reason = "; ".join(item.reason for run in results.runs[-1:] for item in run.guards if item.verdict is Verdict.REFUSED)
+    return _Finding(wanted, named[0] if len(named) == 1 else (named or None), wanted in named, reason)
+
+
+def _rta_and_truth(wanted: Json, results: Results) -> _Finding:
+    """The longest RTA of all moves against the client's longest outage."""
+    outage = results.truth.outage if results.truth is not None else None
+    reported = [run.objectives.rta_seconds for run in results.moves]
+    if outage is None or not reported or None in reported:
+        return _Finding(wanted, None, False, "RTA or the client's outage is unknown")
+    longest = timedelta(seconds=max(value for value in reported if value is not None))
+    matches = outage - TOLERANCE <= longest <= outage + CACHED + TOLERANCE
+    detail = f"RTA {show_duration(longest)}, the client's outage {show_duration(outage)}, tolerance −0.3 s and +1.3 s"
+    return _Finding(wanted, matches, matches is wanted, detail)
+
+
+def _rpa_and_truth(wanted: Json, results: Results) -> _Finding:
+    """The worst RPA of all moves is never below the client's loss window, and close to it where it claims to be known."""
+    reported = [run.objectives.rpa_seconds for run in results.moves]
+    if results.truth is None or not reported or None in reported:
+        return _Finding(wanted, None, False, "RPA or the client's loss is unknown")
+    worst = max(results.moves, key=lambda run: run.objectives.rpa_seconds or 0.0).objectives
+    rpa, lost = timedelta(seconds=worst.rpa_seconds or 0.0), results.truth.loss_window
+    holds = rpa >= lost and (worst.rpa_state is not Known.KNOWN or rpa - lost <= TOLERANCE)
+    detail = f"RPA {show_duration(rpa)} ({worst.rpa_state}), the client's loss window {show_duration(lost)}"
+    return _Finding(wanted, holds, holds is wanted, detail)
+
+
+_CHECKS: dict[str, Callable[[Json, Results], _Finding]] = {
+    "outcome": _equal(_of_last(lambda run: run.outcome.value)),
+    "exit_code": _equal(lambda results: results.last_exit),
+    "exit_codes": _equal(lambda results: list(results.exit_codes)),
+    "rta": _at_most(_of_last(lambda run: run.objectives.rta_seconds)),
+    "rpa": _at_most(_of_last(lambda run: run.objectives.rpa_seconds)),
+    "rta_matches_truth": _rta_and_truth,
+    "rpa_not_below_truth": _rpa_and_truth,
+    "outage": _at_most(_outage),
+    "lost_writes": _equal(_lost),
+    "min_lost_writes": _at_least(_lost),
+    "max_lost_writes": _at_most(_lost),
+    "identities": _identities,
+    "lost_tasks": _equal(_tasks(lambda tasks: tasks.lost)),
+    "duplicated_tasks": _equal(_tasks(lambda tasks: tasks.duplicated)),
+    "primary": _equal(_primary),
+    "fence": _equal(_of_last(lambda run: run.fence.state.value)),
+    "refused_by": _refuser,
+    "runs": _equal(lambda results: len(results.runs)),
+    "rto_met": _equal(_of_last(lambda run: run.objectives.rto_met)),
+    "rpo_met": _equal(_of_last(lambda run: run.objectives.rpo_met)),
+    "divergence_preserved": _equal(lambda results: any(run.divergence.state == "preserved" for run in results.runs)),
+    "agent_continues": _equal(lambda results: None if results.truth is None else results.truth.agent_polls_after > 0),
+}

@@ -1,0 +1,128 @@
+"""What a drill does to the lab: kill, hold, cut off, spoil the link, bring back. Each returns when it holds."""
+
+from __future__ import annotations
+
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+
+from dr.errors import LabError, UsageError
+from dr.lab import ending, processes, reach
+from dr.lab.layout import REGIONS, RegionLayout
+from dr.lab.link_control import set_link
+from dr.lab.processes import Process
+from dr.lab.records import ProcessRecord
+from dr.lab.servers import Servers
+from dr.model.scenario import Fault, Target
+
+_REGION_SERVERS = ("postgres", "dns", "runtime")
+_OUTSIDE_SERVERS = ("agent", "link", "client")
+
+
+def inject(servers: Servers, fault: Fault) -> datetime:
+    """Makes one fault happen.
+
+    ``kill`` SIGKILLs a region with everything in it, or one server; ``freeze`` holds it (SIGSTOP) and ``thaw`` lets it go on; ``cut`` keeps
+    commands out of a region that lives; ``link`` replaces the link's condition; ``bring_back`` starts what was killed and lets commands in
+    again: an old primary comes back writable, with its old zone and its schedulers running.
+
+    Returns:
+        The moment from which it holds, UTC.
+
+    Raises:
+        UsageError: the lab has no such region or server.
+        LabError: it could not be made to happen.
+    """
+    if fault.kill is not None:
+        return _kill(servers, fault.kill)
+    if fault.freeze is not None:
+        return _hold(servers, fault.freeze)
+    if fault.thaw is not None:
+        return _release(servers, fault.thaw)
+    if fault.cut is not None:
+        reach.disconnect(_region(servers, fault.cut))
+    elif fault.bring_back is not None:
+        _bring_back(servers, fault.bring_back)
+    elif fault.link is not None:
+        set_link(servers.layout, fault.link)
+    return servers.clock.now()
+
+
+def _kill(servers: Servers, target: Target) -> datetime:
+    if target.server is None:
+        reach.disconnect(_region(servers, target))
+    victims = _victims(servers, target)
+    left = ending.kill(victims, servers.clock)
+    at = servers.clock.now()
+    if left:
+        raise LabError(f"{_named(target)}: {len(left)} processes survived SIGKILL", hint="dr lab status")
+    return at
+
+
+def _hold(servers: Servers, target: Target) -> datetime:
+    if target.server is None:
+        reach.disconnect(_region(servers, target))
+    for process in _victims(servers, target):
+        process.send(signal.SIGSTOP)
+    return servers.clock.now()
+
+
+def _release(servers: Servers, target: Target) -> datetime:
+    for process in _victims(servers, target):
+        process.send(signal.SIGCONT)
+    if target.server is None:
+        reach.connect(_region(servers, target))
+    return servers.clock.now()
+
+
+def _bring_back(servers: Servers, target: Target) -> None:
+    record = servers.records.lab()
+    assert record is not None, "servers exist only for a lab with a record"
+    count = record.workload.deployments
+    if target.server == "agent":
+        servers.start_agent()
+        return
+    region = _region(servers, target)
+    wanted = (target.server,) if target.server else _REGION_SERVERS
+    _known(target.server, _REGION_SERVERS)
+    with ThreadPoolExecutor(2) as pool:
+        starts = [pool.submit(start, region) for name, start in (("postgres", servers.start_postgres), ("dns", servers.start_dns)) if name in wanted]
+        for start in starts:
+            start.result()
+    if "runtime" in wanted:
+        # as at a site whose power returns: the schedulers start wherever the database lets them
+        servers.start_runtime(region, count, schedulers=not (region.pgdata / "standby.signal").exists())
+    if target.server is None:
+        reach.connect(region)
+
+
+def _victims(servers: Servers, target: Target) -> list[Process]:
+    """All processes of a region, commands under way included, or of one server."""
+    if target.process is not None:
+        raise UsageError("the lab has no orchestrator", hint="the drill that started it kills it")
+    if target.region is None:
+        _known(target.server, _OUTSIDE_SERVERS)
+        return ending.trees(servers.records.all(None, target.server))
+    region = _region(servers, target)
+    _known(target.server, _REGION_SERVERS)
+    records: list[ProcessRecord] = servers.records.all(region.name, target.server)
+    found = ending.trees(records)
+    if target.server is None:
+        strays = processes.with_descendants(processes.marked(servers.mark, region.name))
+        found += [process for process in strays if process not in found]
+    return found
+
+
+def _region(servers: Servers, target: Target) -> RegionLayout:
+    if target.region not in REGIONS:
+        raise UsageError(f"the lab has no region {target.region!r}", hint=f"expected one of {', '.join(REGIONS)}")
+    return servers.layout.region(target.region)
+
+
+def _known(server: str | None, expected: tuple[str, ...]) -> None:
+    if server is not None and server not in expected:
+        raise UsageError(f"the lab has no server {server!r} there", hint=f"expected one of {', '.join(expected)}")
+
+
+def _named(target: Target) -> str:
+    return " ".join(part for part in (target.region, target.server) if part)

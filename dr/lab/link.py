@@ -1,0 +1,277 @@
+"""The link between the regions as a process of its own: a TCP proxy whose delay, rate and faults are set while it runs.
+
+``python -m dr.lab.link --config FILE``. It stands in for ``tc netem``, which needs a kernel module and root. What it does to a connection
+is what the two ends of a bad line see: a blackhole holds bytes and says nothing, and delivers them when it heals, as TCP's repetition would.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import hmac
+import signal
+import socket
+import struct
+from collections import deque
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from dr.lab.account import drop_to
+from dr.model.base import Frozen
+
+_CHUNK = 65536
+_HELD_BYTES = 1 << 20  # per connection and direction: beyond it the sender's socket fills up, as on a real line
+_LINGER_RESET = struct.pack("ii", 1, 0)
+
+
+class Way(Frozen):
+    """One listener: ``address:port`` in a region leads to ``to_address:to_port`` in the other one, leaving from ``address``."""
+
+    name: str
+    address: str
+    port: int
+    to_address: str
+    to_port: int
+
+
+class LinkConfig(Frozen):
+    """The file that the process reads at start. ``token``: what a control request must carry."""
+
+    account: str | None = None
+    control_address: str
+    control_port: int
+    token: str = Field(repr=False)
+    ways: tuple[Way, ...]
+
+
+class Condition(Frozen):
+    """What the line is like now. Everything unset is a healthy line."""
+
+    delay_seconds: float = Field(0.0, ge=0)
+    bytes_per_second: int | None = Field(None, gt=0)
+    blackhole: bool = False
+
+
+class Request(Frozen):
+    """One line of JSON on the control port. ``set`` replaces the condition; ``reset`` cuts all open connections."""
+
+    token: str = Field(repr=False)
+    do: Literal["set", "status"]
+    condition: Condition = Condition()
+    reset: bool = False
+
+
+class Reply(Frozen):
+    """The answer to a request, after it took hold. bytes: delivered since the start, by way."""
+
+    condition: Condition
+    connections: int
+    bytes_delivered: dict[str, int]
+    error: str = ""
+
+
+class Line:
+    """The shared condition of all connections, and a wake-up for those that wait on it."""
+
+    def __init__(self) -> None:
+        self.condition = Condition()
+        self.open: set[Pipe] = set()
+        self.delivered: dict[str, int] = {}
+        self._changed = asyncio.Event()
+
+    def change(self, condition: Condition, reset: bool) -> None:
+        """A new condition, at once for bytes already on the way too."""
+        self.condition = condition
+        self._changed.set()
+        self._changed = asyncio.Event()
+        if reset:
+            for pipe in tuple(self.open):
+                pipe.cut()
+
+    async def changed(self, within: float | None) -> None:
+        """Returns at the next change, or when the time (seconds) is over."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), within)
+
+    async def clear(self) -> None:
+        """Returns when the line is no blackhole."""
+        while self.condition.blackhole:
+            await self.changed(None)
+
+
+class Pipe:
+    """One accepted connection and its other end."""
+
+    def __init__(self, line: Line, way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._line, self._way = line, way
+        self._reader, self._writer = reader, writer
+        self._writers = [writer]
+        self._task = asyncio.current_task()
+
+    async def run(self) -> None:
+        """Until either end closes or the line is cut."""
+        self._line.open.add(self)
+        try:
+            await self._line.clear()
+            await self._wait(self._line.condition.delay_seconds)
+            far_reader, far_writer = await asyncio.open_connection(
+                self._way.to_address, self._way.to_port, local_addr=(self._way.address, 0)
+            )
+            self._writers.append(far_writer)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._carry(self._reader, far_writer))
+                group.create_task(self._carry(far_reader, self._writer))
+        except* (OSError, asyncio.CancelledError):
+            self._abort()
+        finally:
+            self._line.open.discard(self)
+            for writer in self._writers:
+                writer.close()
+
+    def cut(self) -> None:
+        """Both ends see a reset."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def _abort(self) -> None:
+        for writer in self._writers:
+            raw: socket.socket | None = writer.get_extra_info("socket")
+            if raw is not None:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+            writer.transport.abort()
+
+    async def _carry(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        """One direction: bytes leave the line ``delay`` after they came in, in order, not faster than the rate."""
+        held = Held()
+
+        async def read() -> None:
+            loop = asyncio.get_running_loop()
+            while data := await source.read(_CHUNK):
+                await held.put(loop.time(), data)
+            await held.put(loop.time(), b"")
+
+        reading = asyncio.create_task(read())
+        try:
+            while True:
+                arrived, data = await held.take()
+                await self._until_due(arrived)
+                if not data:
+                    if sink.can_write_eof():
+                        sink.write_eof()
+                    return
+                sink.write(data)
+                await sink.drain()
+                self._line.delivered[self._way.name] = self._line.delivered.get(self._way.name, 0) + len(data)
+                await self._pace(len(data))
+        finally:
+            reading.cancel()
+            with contextlib.suppress(asyncio.CancelledError, OSError):
+                await reading
+
+    async def _until_due(self, arrived: float) -> None:
+        """Waits for the delay, and out a blackhole; both may change meanwhile."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._line.clear()
+            remaining = arrived + self._line.condition.delay_seconds - loop.time()
+            if remaining <= 0:
+                return
+            await self._line.changed(remaining)
+
+    async def _pace(self, size: int) -> None:
+        rate = self._line.condition.bytes_per_second
+        if rate is not None:
+            await self._wait(size / rate)
+
+    async def _wait(self, seconds: float) -> None:
+        if seconds > 0:
+            await asyncio.sleep(seconds)
+
+
+class Held:
+    """Bytes on the way, with their time of arrival; bounded."""
+
+    def __init__(self) -> None:
+        self._items: deque[tuple[float, bytes]] = deque()
+        self._size = 0
+        self._changed = asyncio.Condition()
+
+    async def put(self, arrived: float, data: bytes) -> None:
+        """Waits while the line is full."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._size < _HELD_BYTES)
+            self._items.append((arrived, data))
+            self._size += len(data)
+            self._changed.notify_all()
+
+    async def take(self) -> tuple[float, bytes]:
+        """Waits while the line is empty."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: bool(self._items))
+            arrived, data = self._items.popleft()
+            self._size -= len(data)
+            self._changed.notify_all()
+            return arrived, data
+
+
+async def serve(config: LinkConfig, stop: asyncio.Event) -> None:
+    """Serves all ways and the control port until ``stop`` is set."""
+    line = Line()
+
+    def accept(way: Way):  # type: ignore[no-untyped-def]  # asyncio's own callback type
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await Pipe(line, way, reader, writer).run()
+
+        return connected
+
+    async def controlled(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            writer.write(_answer(config, line, await reader.readline()).model_dump_json().encode() + b"\n")
+            await writer.drain()
+        writer.close()
+
+    servers = [await asyncio.start_server(accept(way), way.address, way.port) for way in config.ways]
+    servers.append(await asyncio.start_server(controlled, config.control_address, config.control_port))
+    await stop.wait()
+    for server in servers:
+        server.close()
+    for pipe in tuple(line.open):
+        pipe.cut()
+
+
+def _answer(config: LinkConfig, line: Line, text: bytes) -> Reply:
+    try:
+        request = Request.model_validate_json(text)
+    except ValidationError:
+        return _reply(line, "not a request")
+    if not hmac.compare_digest(request.token, config.token):
+        return _reply(line, "wrong token")
+    if request.do == "set":
+        line.change(request.condition, request.reset)
+    return _reply(line)
+
+
+def _reply(line: Line, error: str = "") -> Reply:
+    return Reply(condition=line.condition, connections=len(line.open), bytes_delivered=dict(line.delivered), error=error)
+
+
+async def _main(config: LinkConfig) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    await serve(config, stop)
+
+
+def main() -> None:
+    """Reads the configuration, becomes the servers' account, serves until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m dr.lab.link", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True)
+    config = LinkConfig.model_validate_json(parser.parse_args().config.read_bytes())
+    drop_to(config.account)
+    asyncio.run(_main(config))
+
+
+if __name__ == "__main__":
+    main()

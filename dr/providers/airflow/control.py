@@ -1,0 +1,113 @@
+"""The control API of a region's runtime: what its Deployments do, and freeze, thaw, stop, start. Every call is repeatable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from dr.errors import Permanent
+from dr.model.base import Json
+from dr.providers.airflow.config import Endpoint
+from dr.providers.airflow.https import Https, Peer, failure
+
+SCHEDULER = "scheduler"
+
+
+class _Read(BaseModel):
+    """What another program sends: unknown keys may come with a later version of it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class DeploymentStatus(_Read):
+    """One Deployment in one region. ``scheduler_job``: id of its row in ``job``, None while no scheduler runs."""
+
+    frozen: bool
+    components: dict[str, str]
+    scheduler_job: int | None = None
+    scheduler_heartbeat: AwareDatetime | None = None
+    database: Literal["writable", "read-only", "unreachable"]
+    tasks_running: int = 0
+
+    @property
+    def scheduling(self) -> bool:
+        """Its scheduler runs."""
+        return self.components.get(SCHEDULER) == "running"
+
+    def scheduled_since(self, highest_job: int, promoted: datetime | None) -> bool:
+        """A new scheduler lives: its job is above the highest before, its heartbeat newer than the promotion.
+
+        Health endpoints are no proof: they are answered from replicated rows of the lost region's scheduler.
+        """
+        return (
+            self.scheduling
+            and (self.scheduler_job or 0) > highest_job
+            and self.scheduler_heartbeat is not None
+            and (promoted is None or self.scheduler_heartbeat > promoted)
+        )
+
+
+class RegionStatus(_Read):
+    """All Deployments of a region's runtime, by id."""
+
+    region: str
+    deployments: dict[str, DeploymentStatus]
+
+
+class Control:
+    """Calls to the control APIs.
+
+    Args:
+        endpoints: by region.
+        token: asked at each call; the value is only ever in the header.
+    """
+
+    def __init__(self, endpoints: Mapping[str, Endpoint], https: Https, token: Callable[[], str]) -> None:
+        self._https, self._token = https, token
+        self._peers: dict[str, Peer] = {}
+        for region, endpoint in endpoints.items():
+            parts = urlsplit(endpoint.control)
+            host = parts.hostname or ""
+            self._peers[region] = Peer(host, parts.port or 443, host)
+
+    def status(self, region: str) -> RegionStatus:
+        """What runs in a region. Raises Transient, Permanent or EffectUnknown as ``Https.request``."""
+        body = self._call(region, "GET", "/status")
+        try:
+            status = RegionStatus.model_validate(body)
+        except ValidationError as error:
+            raise Permanent(
+                f"{self._peers[region]}: /status is not understood: {error.error_count()} fields differ", hint="check the runtime's version"
+            ) from error
+        if status.region != region:
+            text = f"{self._peers[region]} is the runtime of {status.region}, not of {region}"
+            raise Permanent(text, hint="correct control in the runbook")
+        return status
+
+    def freeze(self, region: str) -> None:
+        """Public writes are refused and no task is started, once it returns."""
+        self._call(region, "POST", "/freeze")
+
+    def thaw(self, region: str) -> None:
+        """Takes a freeze back."""
+        self._call(region, "POST", "/thaw")
+
+    def stop_schedulers(self, region: str) -> None:
+        """No scheduler runs there, once it returns."""
+        self._call(region, "POST", "/stop", {"component": SCHEDULER})
+
+    def start_schedulers(self, region: str) -> None:
+        """Every Deployment's scheduler runs and has made its row in ``job``. Transient (409) on a read-only database."""
+        self._call(region, "POST", "/start", {"component": SCHEDULER})
+
+    def _call(self, region: str, method: str, path: str, body: Json = None) -> Json:
+        peer = self._peers[region]
+        headers = {"Authorization": f"Bearer {self._token()}"}
+        answer = self._https.request(peer, method, path, {} if method == "POST" and body is None else body, headers)
+        if not 200 <= answer.status < 300:
+            raise failure(peer, answer)
+        return answer.body

@@ -1,0 +1,150 @@
+"""Everything that one component of this kind can reach: the runtimes of each region, the databases, the names. All its I/O starts here.
+
+Opened lazily, kept open, shared by all steps of a process. The work itself stands in the step files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from dr.errors import Permanent, StepError, Transient, UsageError
+from dr.model.identity import IdentitySnapshot
+from dr.ports import Site
+from dr.providers.airflow.config import DeploymentsConfig
+from dr.providers.airflow.control import Control
+from dr.providers.airflow.databases import Databases, DatabaseServers, Fan
+from dr.providers.airflow.deployments import Deployment, identity, read_connections, read_deployments
+from dr.providers.airflow.https import Https, Peer, failure
+from dr.providers.airflow.names import NameServers, ask, servers_first
+
+DATABASE_THREADS = 8
+"""More sessions at work than this only wait for each other on a small server (measured: 80 databases, 2 cores)."""
+
+PROBE_SECONDS = 1.5
+
+
+class Fleet:
+    """What the steps and views of one component share.
+
+    Args:
+        name: of the component.
+        config: its settings.
+        site: the rest of the world; peers are looked up when they are used.
+    """
+
+    def __init__(self, name: str, config: DeploymentsConfig, site: Site) -> None:
+        self.name, self.config, self.site = name, config, site
+        authority = self.path(config.certificate_authority)
+        self.https = Https(authority)
+        self._probe = Https(authority, timeout=PROBE_SECONDS)
+        self.control = Control(config.regions, self.https, self._token)
+        self.probe = Control(config.regions, self._probe, self._token)
+        self.databases = Databases(self._servers)
+        self.web = Fan(config.threads)
+        self.sql = Fan(DATABASE_THREADS)
+
+    def path(self, text: str) -> Path:
+        """A path of the runbook: relative ones start at its folder."""
+        return self.site.base / text
+
+    def deployments(self, region: str) -> tuple[Deployment, ...]:
+        """All Deployments as the platform database of a region lists them. Raises StepError."""
+        with self.databases.use(region) as connection:
+            found = read_deployments(connection)
+        if not found:
+            raise Permanent(f"the platform database in {region} lists no Deployment", hint="check database: in the runbook")
+        return found
+
+    def public(self, region: str, hostname: str) -> Peer:
+        """A public hostname, asked by address in a region."""
+        endpoint = self.config.regions[region]
+        return Peer(endpoint.address, endpoint.port, hostname)
+
+    def write(self, peer: Peer, region: str, identifier: str) -> datetime:
+        """One small write through the public API, which must be accepted by the region's own runtime.
+
+        Repeatable: the same identifier is one row.
+
+        Returns:
+            When the answer came.
+
+        Raises:
+            Transient: refused for now (read-only, frozen, not reachable), or answered by another region.
+            EffectUnknown: sent, and no answer.
+            Permanent: refused for good.
+        """
+        answer = self.https.request(peer, "POST", "/write", {"id": identifier, "kind": "check"})
+        if answer.status != 201:
+            raise failure(peer, answer)
+        said = answer.body if isinstance(answer.body, dict) else {}
+        if said.get("region") != region:
+            raise Transient(f"{peer}: the write was answered by {said.get('region')}, not by {region}")
+        if said.get("id") != identifier:
+            raise Transient(f"{peer}: another write was acknowledged than the one sent")
+        return self.site.clock.now()
+
+    def written(self, peer: Peer, identifier: str) -> bool:
+        """A write is there when it is read back through the public API."""
+        answer = self.https.request(peer, "GET", "/writes?kind=check")
+        if answer.status != 200:
+            raise failure(peer, answer)
+        return isinstance(answer.body, list) and identifier in answer.body
+
+    def lookup(self, region: str, hostname: str) -> str:
+        """The one address that a public name leads to. Authoritative servers are asked, the region's own first.
+
+        Raises:
+            Transient: it leads nowhere, or to several places.
+        """
+        addresses = ask(hostname, servers_first(region, self._name_servers))
+        if len(addresses) != 1:
+            raise Transient(f"{hostname} leads to {', '.join(addresses)}")
+        return addresses[0]
+
+    def identities(self, region: str) -> IdentitySnapshot:
+        """Who the Deployments are in a region now. Secrets appear as keyed digests only. Raises StepError."""
+        digest = self.site.secrets.digest
+        taken_at = self.site.clock.now()
+
+        def one(deployment: Deployment) -> dict[str, str]:
+            with self.databases.use(region, deployment.database) as connection:
+                return read_connections(connection)
+
+        found = self.deployments(region)
+        connections = self.sql.each(one, found)
+        rows = tuple(identity(item, secrets, digest) for item, secrets in zip(found, connections, strict=True))
+        return IdentitySnapshot(taken_at=taken_at, region=region, deployments=rows)
+
+    def warm(self, region: str) -> None:
+        """Opens a connection to every Deployment's API and database in a region, where there is none yet. A head start only."""
+        try:
+            found = self.deployments(region)
+            self.web.results(lambda item: self.https.warm(self.public(region, item.api)), found)
+            self.databases.open(region, [item.database for item in found], self.sql)
+            self.control.status(region)
+        except StepError:
+            return  # the steps will meet it again and say it; nothing was promised here
+
+    def close(self) -> None:
+        """Closes every connection and ends the threads; safe to call twice."""
+        self.web.close()
+        self.sql.close()
+        self.https.close()
+        self._probe.close()
+        self.databases.close()
+
+    def _token(self) -> str:
+        return self.site.secrets.get(self.config.control_token)
+
+    def _servers(self) -> DatabaseServers:
+        peer = self.site.peers.get(self.config.database)
+        if not isinstance(peer, DatabaseServers):
+            raise UsageError(
+                f"{self.name}: database: {self.config.database} is no component with databases", hint="name a component of kind postgres"
+            )
+        return peer
+
+    def _name_servers(self) -> Sequence[NameServers]:
+        return [peer for peer in self.site.peers.values() if isinstance(peer, NameServers)]

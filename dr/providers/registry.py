@@ -1,0 +1,125 @@
+"""Kind name → class, loaded when first asked for. Importing this module imports no provider and none of their libraries.
+
+A second owner of a name is refused: of two packages that both claim ``postgres``, none may win by the order of a path.
+Packages of others register under the entry point group ``dr.kinds`` as ``name = "package.module:Class"``; the group is read
+only when a name is unknown here, because reading it costs tens of milliseconds.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+
+from dr.errors import UsageError
+from dr.ports import Kind
+
+GROUP = "dr.kinds"
+
+BUILT_IN: Mapping[str, str] = {
+    "postgres": "dr.providers.selfhosted.postgres:Postgres",
+    "dns-records": "dr.providers.selfhosted.dns:DnsRecords",
+    "airflow-deployments": "dr.providers.airflow:AirflowDeployments",
+    "command": "dr.providers.generic:Command",
+    "approval": "dr.providers.generic:Approval",
+    "gate": "dr.providers.generic:Gate",
+}
+
+
+def _installed() -> Iterable[EntryPoint]:
+    return entry_points(group=GROUP)
+
+
+class Names(Collection[str]):
+    """Every name of a registry, sorted. Walking it or missing in it reads the entry points; UsageError where two own one name."""
+
+    def __init__(self, built_in: Mapping[str, str], others: Callable[[], Mapping[str, str]]) -> None:
+        self._built_in, self._others = built_in, others
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._built_in or name in self._others()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted({*self._built_in, *self._others()}))
+
+    def __len__(self) -> int:
+        return len({*self._built_in, *self._others()})
+
+
+class Registry:
+    """Which class a kind's name means.
+
+    Args:
+        built_in: name → ``module:Class`` of what ships with ``dr``.
+        installed: where others' entry points come from; called at most once, and only for a name that is not built in.
+    """
+
+    def __init__(self, built_in: Mapping[str, str] = BUILT_IN, installed: Callable[[], Iterable[EntryPoint]] = _installed) -> None:
+        self._built_in = dict(built_in)
+        self._installed = installed
+        self._others: dict[str, str] | None = None
+        self._loaded: dict[str, type[Kind]] = {}
+
+    def find(self, name: str) -> type[Kind]:
+        """The class of a kind.
+
+        Raises:
+            UsageError: nobody has the name, two have it, or its class cannot be loaded.
+        """
+        if name not in self._loaded:
+            where = self._built_in.get(name) or self._from_others().get(name)
+            if where is None:
+                raise UsageError(f"unknown kind {name!r}", hint=self._suggestion(name))
+            self._loaded[name] = _load(name, where)
+        return self._loaded[name]
+
+    def names(self) -> Names:
+        """Every name. ``in`` looks among the built-in ones first, without reading the entry points."""
+        return Names(self._built_in, self._from_others)
+
+    def _suggestion(self, name: str) -> str:
+        known = sorted(self.names())
+        close = difflib.get_close_matches(name, known, n=1)
+        return (f"did you mean {close[0]}? " if close else "") + "known kinds: " + ", ".join(known)
+
+    def _from_others(self) -> dict[str, str]:
+        if self._others is None:
+            others: dict[str, str] = {}
+            for point in self._installed():
+                owner = self._built_in.get(point.name) or others.get(point.name)
+                if owner is not None and owner != point.value:
+                    raise UsageError(
+                        f"kind {point.name!r} has two owners: {owner} and {point.value}",
+                        hint=f"uninstall one of them, or rename its entry point in the group {GROUP}",
+                    )
+                others[point.name] = point.value
+            self._others = others
+        return self._others
+
+
+def _load(name: str, where: str) -> type[Kind]:
+    module, _, attribute = where.partition(":")
+    try:
+        loaded: type[Kind] = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"kind {name!r}: {where} cannot be loaded: {error}", hint="install the package that provides it again") from error
+    if loaded.kind != name:
+        raise UsageError(f"kind {name!r}: {where} says it is {loaded.kind!r}", hint=f"rename the entry point in the group {GROUP}")
+    return loaded
+
+
+@cache
+def _registry() -> Registry:
+    return Registry()
+
+
+def find(name: str) -> type[Kind]:
+    """The class of a kind, of this process's registry. Raises UsageError as ``Registry.find``."""
+    return _registry().find(name)
+
+
+def names() -> Names:
+    """Every name of this process's registry."""
+    return _registry().names()

@@ -1,0 +1,161 @@
+"""What a run comes to: objectives, exit code, deviations, guards, and the next command to type. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from dr.engine.guards import way_out
+from dr.errors import ExitCode
+from dr.model.base import seconds, show_duration
+from dr.model.events import PauseRequested, Resumed, SkipRequested, StepEnded, TimedOut, Turned, UndoEnded
+from dr.model.plan import Acceptance, GuardResult, StepSpec
+from dr.model.report import Debt, GuardReport, ObjectiveReport, StepReport
+from dr.model.words import DebtKind, Guard, Intent, Known, RunOutcome, StepState, Verdict
+from dr.report.history import History
+from dr.report.recovery import Loss, within_objectives, worst
+
+
+def outcome(history: History) -> tuple[RunOutcome, str]:
+    """How the run ended, or stands: without an end it is paused, whoever or whatever stopped it."""
+    state = history.state
+    if state.outcome is not None:
+        return state.outcome, state.reason
+    waiting = [step.spec.id for step in state.steps.values() if step.state is StepState.WAITING_APPROVAL]
+    if state.reason or not waiting:
+        return RunOutcome.PAUSED, state.reason or "no process has taken this run to its end"
+    return RunOutcome.PAUSED, f"waits for a person at {', '.join(waiting)}"
+
+
+def objectives(history: History, rta: timedelta | None, losses: tuple[Loss, ...], ended: RunOutcome) -> ObjectiveReport:
+    """Objectives against actuals. Unknown is not met, once the run says that it is complete; before that nobody can say.
+
+    A run that moves nothing (re-protect) has neither RTA nor RPA, and one without data has no RPA: null, and not missed.
+    """
+    plan = history.state.current_plan
+    over = ended is RunOutcome.COMPLETED
+    loss = worst(losses) if plan.intent.moves else None
+    rto_met: bool | None = None
+    rpo_met: bool | None = None
+    if plan.intent.moves:
+        rto_met = rta <= plan.rto if rta is not None else (False if over else None)
+        if loss is not None:
+            rpo_met = within_objectives(history, losses) if loss.value is not None or over else None
+    return ObjectiveReport(
+        rto_seconds=plan.rto.total_seconds(),
+        rta_seconds=seconds(rta) if plan.intent.moves else None,
+        rta_state=Known.KNOWN if rta is not None and plan.intent.moves else Known.UNKNOWN,
+        rto_met=rto_met,
+        rpo_seconds=plan.rpo.total_seconds(),
+        rpa_seconds=seconds(loss.value) if loss is not None else None,
+        rpa_state=loss.state if loss is not None else Known.UNKNOWN,
+        rpo_met=rpo_met,
+    )
+
+
+def exit_code(ended: RunOutcome, found: ObjectiveReport) -> ExitCode:
+    """What the command exits with: a completed run still misses when an objective is missed or unknown."""
+    if ended is RunOutcome.COMPLETED:
+        return ExitCode.OBJECTIVE_MISSED if False in (found.rto_met, found.rpo_met) else ExitCode.DONE
+    return {
+        RunOutcome.ALREADY: ExitCode.DONE,
+        RunOutcome.REFUSED: ExitCode.REFUSED,
+        RunOutcome.PAUSED: ExitCode.PAUSED,
+    }.get(ended, ExitCode.FAILED)
+
+
+def guards(history: History) -> tuple[GuardReport, ...]:
+    """What the guards said: those of the plan, then those that refused a step, with who overrode them."""
+    said: dict[tuple[Guard, str | None], GuardReport] = {}
+    for item in history.state.current_plan.guards:
+        said[item.name, item.component] = GuardReport(
+            name=item.name, verdict=item.verdict, reason=item.reason, component=item.component, overridden_by=item.overridden_by
+        )  # fmt: skip
+    steps = history.state.steps
+    for _at, event in history.events:
+        if isinstance(event, StepEnded) and event.guard in set(Guard):
+            name = Guard(event.guard)
+            component = steps[event.step].spec.component if event.step in steps else event.step.partition("/")[0]
+            said[name, component] = GuardReport(name=name, verdict=Verdict.REFUSED, reason=event.reason, component=component)
+    return tuple(_overridden(item, history.state.acceptances) for item in said.values())
+
+
+def _overridden(item: GuardReport, acceptances: Iterable[Acceptance]) -> GuardReport:
+    by = next((given.actor for given in acceptances if given.guard is item.name), None)
+    if item.verdict is not Verdict.REFUSED or by is None:
+        return item
+    return item.model_copy(update={"verdict": Verdict.OVERRIDDEN, "overridden_by": by})
+
+
+def deviations(history: History, steps: Sequence[StepReport]) -> tuple[str, ...]:
+    """Everything that did not go as the plan said, in the order of the journal, then over-budget steps."""
+    specs = {step.id: step for step in history.started.plan.steps} | {item.spec.id: item.spec for item in history.state.steps.values()}
+    found: list[str] = []
+    if history.started.only:
+        found.append(f"restricted to {', '.join(history.started.only)}")
+    found += [_accepted(item) for item in history.state.acceptances]
+    before = history.events[0][0]
+    for at, event in history.events:
+        text = _deviation(event, specs, at, before)
+        if text:
+            found.append(text)
+        before = at
+    found += [
+        f"{step.id} took {show_duration(timedelta(seconds=step.duration_seconds or 0))}, "
+        f"over its budget of {show_duration(timedelta(seconds=step.budget_seconds))}"
+        for step in steps
+        if step.over_budget
+    ]
+    return tuple(found)
+
+
+def _accepted(item: Acceptance) -> str:
+    bound = ""
+    if item.guard is Guard.EXPOSURE:
+        bound = " of unknown size" if item.bound is None else f" up to {show_duration(item.bound)}"
+    return f"guard {item.guard} accepted by {item.actor}{bound}" + (f": {item.reason}" if item.reason else "")
+
+
+def _deviation(event: object, specs: dict[str, StepSpec], at: datetime, before: datetime) -> str:
+    text = ""
+    match event:
+        case SkipRequested():
+            text = f"{event.step} skipped by {event.actor}: {event.reason}"
+        case StepEnded() if event.outcome == "failed" and event.step in specs:
+            text = f"{event.step} failed" + (" and was not needed to go on" if specs[event.step].optional else "") + f": {event.reason}"
+        case Resumed():
+            how = "the process that held the run ended without saying so" if event.crashed else "the run was paused"
+            changed = "; the runbook was edited meanwhile, the run kept its plan" if event.runbook_changed else ""
+            text = f"resumed by {event.actor} {show_duration(at - before)} after its last record: {how}{changed}"
+        case PauseRequested():
+            text = f"paused by {event.actor}" + (f": {event.reason}" if event.reason else "")
+        case Turned():
+            text = f"turned into a {event.plan.intent} by {event.actor}" + (f": {event.reason}" if event.reason else "")
+        case TimedOut():
+            text = "the run used up its time"
+        case UndoEnded() if not event.ok:
+            text = f"undo of {event.step} failed: {event.reason}"
+    return text
+
+
+def hint(history: History, ended: RunOutcome, debt: Sequence[Debt], said: Sequence[GuardReport]) -> str:
+    """The next command to type, empty where nothing is left to be done."""
+    plan, runbook, run = history.state.current_plan, history.started.runbook_path, history.run_id
+    flags = way_out(GuardResult(name=item.name, verdict=item.verdict, reason=item.reason) for item in said)
+    accepting = f" {flags}" if flags else ""
+    if ended is RunOutcome.PAUSED:
+        waiting = [step.spec.id for step in history.state.steps.values() if step.state is StepState.WAITING_APPROVAL]
+        return " · ".join([*(f"dr approve {run} {step}" for step in waiting), f"dr resume {run}{accepting}"])
+    to = f" --to {plan.target}" if plan.intent in (Intent.FAILOVER, Intent.SWITCHOVER) else ""
+    if ended is RunOutcome.REFUSED:
+        return f"dr {plan.intent} {runbook}{to}{accepting}" if accepting else f"dr status {runbook}"
+    if ended in (RunOutcome.FAILED, RunOutcome.ROLLED_BACK, RunOutcome.CANCELLED):
+        return f"dr status {runbook} · dr {plan.intent} {runbook}{to}"
+    document = history.started.document
+    home = document.get("home") if isinstance(document, dict) else None
+    if any(item.kind is not DebtKind.CLEAN_UP for item in debt):
+        return debt[0].command
+    primary = plan.source if plan.intent is Intent.REPROTECT else plan.target
+    if home in (None, primary):
+        return ""
+    return f"dr failback {runbook}"

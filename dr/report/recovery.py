@@ -1,0 +1,145 @@
+"""The data side of a run: RPA of each component at the instant of the disaster, fence, divergence. Pure.
+
+RPA = end of writes on the old primary − recovery point read in the target. The end of writes counts only where it is known: the old
+primary is fenced, or an independent probe saw writes end. Else the promotion ends them for everybody, and RPA is a bound ("at most").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from dr.model.base import between, seconds
+from dr.model.evidence import Fenced, Following, Preserved, Promoted, RecoveryPoint
+from dr.model.report import ComponentReport, DivergenceReport, FenceReport
+from dr.model.words import FenceState, Guard, Known, StepState, Verb
+from dr.report.history import History
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """RPA of one component. ``value`` is None exactly when ``state`` is unknown."""
+
+    component: str
+    state: Known
+    value: timedelta | None
+    recovery_point: datetime | None
+
+
+def losses(history: History) -> tuple[Loss, ...]:
+    """One for each component that holds data: it is promoted in this plan, or its recovery point was read."""
+    return tuple(_loss(history, component) for component in _holding_data(history))
+
+
+def _holding_data(history: History) -> list[str]:
+    plan = history.state.current_plan
+    names = [step.component for step in plan.steps if step.verb is Verb.PROMOTE]
+    names += [fact.component for fact in history.all(RecoveryPoint)]
+    return list(dict.fromkeys(names))
+
+
+def _loss(history: History, component: str) -> Loss:
+    point = history.newest(RecoveryPoint, component)
+    if point is None:
+        return Loss(component, Known.UNKNOWN, None, None)
+    if point.complete:
+        return Loss(component, Known.KNOWN, timedelta(), point.recovery_point)
+    if point.recovery_point is None:
+        return Loss(component, Known.UNKNOWN, None, None)
+    ended = [fact.writes_ended_at for fact in history.all(Fenced, component) if fact.writes_ended_at is not None]
+    if ended:
+        return Loss(component, Known.KNOWN, max(ended[-1] - point.recovery_point, timedelta()), point.recovery_point)
+    promoted = _promoted_at(history, component)
+    if promoted is None:
+        return Loss(component, Known.UNKNOWN, None, point.recovery_point)
+    return Loss(component, Known.BOUND, max(promoted - point.recovery_point, timedelta()), point.recovery_point)
+
+
+def _promoted_at(history: History, component: str) -> datetime | None:
+    fact = history.newest(Promoted, component)
+    if fact is not None:
+        return fact.promoted_at
+    steps = [step for step in history.state.steps.values() if step.spec.component == component and step.spec.verb is Verb.PROMOTE]
+    return max((step.ended_at for step in steps if step.state is StepState.DONE and step.ended_at is not None), default=None)
+
+
+def worst(found: tuple[Loss, ...]) -> Loss | None:
+    """The loss that counts for the objective: one unknown makes it unknown. None where no component holds data."""
+    if not found:
+        return None
+    for loss in found:
+        if loss.value is None:
+            return loss
+    return max(found, key=lambda loss: (loss.value or timedelta(), loss.state is Known.KNOWN))
+
+
+def within_objectives(history: History, found: tuple[Loss, ...]) -> bool:
+    """Each component lost at most its own RPO; an unknown loss is not within."""
+    plan = history.state.current_plan
+    return all(loss.value is not None and loss.value <= plan.component_rpo.get(loss.component, plan.rpo) for loss in found)
+
+
+def components(history: History, found: tuple[Loss, ...]) -> tuple[ComponentReport, ...]:
+    """The losses with the lag that was known when it was decided, and how old that knowledge was."""
+    plan = history.state.current_plan
+    kinds = {step.component: step.kind for step in plan.steps} | {view.component: view.kind for view in plan.views}
+    samples = {view.component: view.lag for view in plan.views}
+    result = []
+    for loss in found:
+        sample = samples.get(loss.component)
+        age = between(sample.at, history.started.decided) if sample is not None else None
+        result.append(
+            ComponentReport(
+                id=loss.component,
+                kind=kinds.get(loss.component, ""),
+                rpo_seconds=plan.component_rpo.get(loss.component, plan.rpo).total_seconds(),
+                rpa_seconds=seconds(loss.value),
+                rpa_state=loss.state,
+                recovery_point=loss.recovery_point,
+                lag_seconds=seconds(sample.lag) if sample is not None else None,
+                lag_age_seconds=None if age is None else seconds(max(age, timedelta())),
+            )
+        )
+    return tuple(result)
+
+
+_WORST_FIRST = (FenceState.UNACKNOWLEDGED, FenceState.SPLIT_ACCEPTED, FenceState.FENCED, FenceState.NOT_NEEDED)
+
+
+def fence(history: History) -> FenceReport:
+    """The least certain fence of all components. What was tried, not acknowledged and accepted is a recorded split."""
+    found = history.newest_each(Fenced)
+    if not found:
+        planned = any(step.spec.verb is Verb.FENCE for step in history.state.steps.values())
+        return FenceReport(
+            state=FenceState.UNACKNOWLEDGED if planned else FenceState.NOT_NEEDED,
+            evidence="no fence was tried" if planned else "nothing to fence",
+        )
+    accepted = next((item for item in history.state.acceptances if item.guard is Guard.FENCE), None)
+    fact = min(found, key=lambda item: _WORST_FIRST.index(item.state))
+    text = "; ".join(f"{item.component} in {item.region}: {item.proof}" for item in found)
+    if fact.state is FenceState.UNACKNOWLEDGED and accepted is not None:
+        said = f"split accepted by {accepted.actor}" + (f": {accepted.reason}" if accepted.reason else "")
+        return FenceReport(state=FenceState.SPLIT_ACCEPTED, evidence=f"{text}; {said}")
+    return FenceReport(state=fact.state, evidence=text)
+
+
+def may_have_diverged(history: History) -> bool:
+    """Something was promoted in this run without proof that everything of the old primary had arrived."""
+    complete = {fact.component for fact in history.all(RecoveryPoint) if fact.complete}
+    return any(fact.component not in complete for fact in history.all(Promoted))
+
+
+def divergence(history: History) -> DivergenceReport:
+    """Writes on the old primary that never reached the new one."""
+    kept = history.newest_each(Preserved)
+    if kept:
+        counts = [item.items for item in kept]
+        return DivergenceReport(
+            state="preserved",
+            items=None if None in counts else sum(count or 0 for count in counts),
+            preserved_at="; ".join(item.path for item in kept),
+        )
+    if may_have_diverged(history) and not history.all(Following):
+        return DivergenceReport(state="possible")
+    return DivergenceReport(state="none")
