@@ -135,13 +135,13 @@ class Conductor:
         if not hooks.confirm(plan):
             raise Refused("not confirmed; nothing was touched")
         turned = Turned(plan=plan, actor=request.actor, reason=request.reason, outage_began=request.outage_began or seen.outage_began)
-        acceptances = [Accepted(acceptance=item) for item in request.acceptances]
+        events: list[Event] = [*(Accepted(acceptance=item) for item in request.acceptances), turned]
         if held:
-            for event in (*acceptances, turned):
+            for event in events:
                 self.state.inbox.put(state.run_id, event)
             hooks.on_start(state.run_id)
             return self._await_end(state.run_id)
-        return self.take_over(platform, state, [*acceptances, turned], request.actor, hooks)
+        return self.take_over(platform, state, events, request.actor, hooks)
 
     def _await_end(self, run_id: str) -> RunReport:
         """Follows a run that another process holds until it has ended or is paused."""

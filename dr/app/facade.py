@@ -16,7 +16,7 @@ from dr.app.platform import Platform, build
 from dr.app.runs import Request, Runs
 from dr.app.state import State
 from dr.model.events import Event, Record
-from dr.model.lag import ComponentView, LagSample
+from dr.model.lag import ComponentView
 from dr.model.plan import Acceptance, Plan
 from dr.model.report import DrillReport, RunReport
 from dr.model.status import LagReport, RunSummary, StatusReport
@@ -81,12 +81,8 @@ class App:
         return looking.status(self.runs, platform)
 
     def lag(self, platform: Platform) -> LagReport:
-        """``dr.lag/1``: one sample of each component, taken now."""
-        seen = platform.views()
-        now = self.state.clock.now()
-        samples: tuple[LagSample, ...] = tuple(view.lag for view in seen if view.lag is not None)
-        exposed = outlook.exposures(platform, seen, now)
-        return LagReport(runbook=platform.runbook.name, at=now, samples=samples, exposures=tuple(exposed.values()))
+        """``dr.lag/1``: one sample of each component that replicates, taken now."""
+        return looking.lag(platform)
 
     def list_runs(self) -> tuple[RunSummary, ...]:
         """All runs of this state directory, newest first."""

@@ -79,14 +79,14 @@ def build(runbook: Runbook, state: State) -> Platform:
         NotThere: its base directory is gone.
     """
     from dr.providers import registry
-    from dr.providers.generic.host import ExecHost
+    from dr.providers.generic.host import CommandHost
     from dr.providers.system import EnvFileSecrets
 
     base = Path(runbook.base)
     if not base.is_dir():
         raise NotThere(f"{base}, the folder of the runbook, does not exist any more", hint="put it back, then give the command again")
     hosts: dict[str, Host] = {
-        name: ExecHost(name, region.host, base) for name, region in runbook.regions.items() if region.host is not None
+        name: CommandHost(region.host, base, state.clock) for name, region in runbook.regions.items() if region.host is not None
     }
     peers: dict[str, Kind] = {}
     site = Site(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from dr import __version__
 from dr.app import outlook
 from dr.app.platform import Platform, primary_of
@@ -9,9 +11,9 @@ from dr.app.runs import Request, Runs
 from dr.engine import guards
 from dr.errors import DrError
 from dr.model.base import seconds
-from dr.model.lag import ComponentView
+from dr.model.lag import ComponentView, Exposure, LagSample
 from dr.model.report import Debt, GuardReport
-from dr.model.status import ComponentStatus, LeaseStatus, Readiness, RunSummary, StatusReport
+from dr.model.status import ComponentStatus, LagLine, LagReport, LeaseStatus, Readiness, RunSummary, StatusReport
 from dr.model.words import Guard, Intent, Known, RunStatus
 from dr.report.debt import open_debt
 
@@ -69,17 +71,42 @@ def status(runs: Runs, platform: Platform | None) -> StatusReport:
     )  # fmt: skip
 
 
+def lag(platform: Platform) -> LagReport:
+    """``dr.lag/1``: one sample of each component that replicates, taken now."""
+    views = platform.views()
+    now = platform.site.clock.now()
+    exposed = outlook.exposures(platform, views, now)
+    lines = [_line(platform, view.lag, exposed[view.component], now) for view in views if view.lag is not None]
+    return LagReport(runbook=platform.runbook.name, at=now, components=tuple(lines))
+
+
+def _line(platform: Platform, sample: LagSample, exposed: Exposure, now: datetime) -> LagLine:
+    rpo = platform.runbook.rpo(sample.component)
+    return LagLine(
+        component=sample.component, state=sample.state, sampled_at=sample.at, age_seconds=(now - sample.at).total_seconds(),
+        lag_seconds=seconds(sample.lag), recovery_point=sample.recovery_point, exposure_seconds=seconds(exposed.value),
+        rpo_seconds=rpo.total_seconds(), rpo_met=_met(exposed, rpo), behind_bytes=sample.behind_bytes,
+        retained_bytes=sample.retained_bytes, reason=sample.reason or exposed.reason,
+    )  # fmt: skip
+
+
+def _met(exposed: Exposure | None, rpo: timedelta) -> bool | None:
+    """Whether what would be lost is inside the RPO; None where that is unknown, which is not met."""
+    if exposed is None or exposed.state is Known.UNKNOWN or exposed.value is None:
+        return None
+    return exposed.value <= rpo
+
+
 def _component(platform: Platform, view: ComponentView, seen: outlook.Outlook) -> ComponentStatus:
     exposed = seen.exposures.get(view.component)
     rpo = platform.runbook.rpo(view.component)
-    known = exposed is not None and exposed.state is not Known.UNKNOWN and exposed.value is not None
     return ComponentStatus(
         id=view.component, kind=view.kind, primary=view.primary, regions=view.regions, rpo_seconds=rpo.total_seconds(),
         lag_seconds=seconds(view.lag.lag) if view.lag else None, lag_state=view.lag.state if view.lag else Known.UNKNOWN,
         lag_age_seconds=seconds(seen.at - view.lag.at) if view.lag else None,
         recovery_point=view.lag.recovery_point if view.lag else None, exposure_seconds=seconds(exposed.value) if exposed else None,
         exposure_state=exposed.state if exposed else Known.UNKNOWN, exposure_reason=exposed.reason if exposed else "no data of its own",
-        rpo_met=exposed.value <= rpo if known and exposed and exposed.value is not None else None, findings=view.findings,
+        rpo_met=_met(exposed, rpo), findings=view.findings,
     )  # fmt: skip
 
 

@@ -94,5 +94,5 @@ def _acceptable(name: str) -> Guard:
     if guard in _OWN_FLAG:
         raise UsageError(f"--accept {name}: has a flag of its own", hint=_OWN_FLAG[guard])
     if not guard.acceptable:
-        raise UsageError(f"--accept {name}: nobody can override this guard", hint="mend what it names; can be accepted: " + ", ".join(names))
+        raise UsageError(f"--accept {name}: nobody can override this guard", hint="can be accepted: " + ", ".join(names))
     return guard

@@ -59,9 +59,11 @@ class Watcher:
         self._stop.set()
         self._thread.join(timeout=3)
 
-    def wait(self) -> None:
-        """Blocks until the run has ended."""
-        self._thread.join()
+    def wait(self, stop: threading.Event | None = None) -> None:
+        """Blocks until the run has ended or is paused, or until ``stop`` is set; then shows what is left."""
+        while self._thread.is_alive() and not (stop is not None and stop.is_set()):
+            self._thread.join(timeout=0.1)
+        self.close()
 
     def _watch(self) -> None:
         if not self._terminal:

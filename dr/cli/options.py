@@ -46,14 +46,24 @@ def state_option(function: F) -> F:
 
 def actor_option(function: F) -> F:
     """``--actor``."""
-    return click.option("--actor", metavar="NAME", help="Who is acting (default: $DR_ACTOR, else the account's name). Claimed, not proven.")(
-        function
-    )
+    text = "Who is acting (default: $DR_ACTOR, else the account's name). Claimed, not proven."
+    return click.option("--actor", metavar="NAME", help=text)(function)
 
 
 def reason_option(*, required: bool = False) -> Callable[[F], F]:
     """``--reason``."""
     return click.option("--reason", metavar="TEXT", default="", required=required, help="Why; it is journaled.")
+
+
+def acceptance_options(function: F) -> F:
+    """What a person may accept, each for itself; ``--yes`` accepts nothing."""
+    for option in reversed((
+        click.option("--accept-data-loss", metavar="15m|unknown", help="Accept losing at most so much data; unknown needs --reason."),
+        click.option("--accept-split", is_flag=True, help="Accept that the old primary may still write: its fence was not acknowledged."),
+        click.option("--accept", metavar="GUARD", multiple=True, help="Accept what another guard refuses; needs --reason; repeatable."),
+    )):  # fmt: skip
+        function = option(function)
+    return function
 
 
 def application(state: str | None) -> App:

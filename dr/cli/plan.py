@@ -19,7 +19,7 @@ from dr.cli.options import DrCommand, application, file_argument, json_option, s
     help="What the run would be for.",
 )
 @click.option("--to", metavar="REGION", help="The region that would become primary.")
-@click.option("--only", metavar="COMPONENT", multiple=True, help="Only this component and what it needs; repeatable.")
+@click.option("--only", metavar="COMPONENT", multiple=True, help="Only this component; repeatable.")
 @click.option("--mermaid", "as_mermaid", is_flag=True, help="The graph as a Mermaid flow chart.")
 @json_option
 @state_option
@@ -34,7 +34,11 @@ def command(runbook: Path, intent: str, to: str | None, only: tuple[str, ...], a
     from dr.model.words import Intent
 
     app = application(state)
-    plan = app.plan(app.load(runbook), Intent(intent), to, only=only)
+    platform = app.load(runbook)
+    try:
+        plan = app.plan(platform, Intent(intent), to, only=only)
+    finally:
+        platform.close()
     if as_json:
         console.emit(plan_report(plan))
     elif as_mermaid:

@@ -103,7 +103,8 @@ def show_steps(report: RunReport, console: Console) -> None:
         sign = ("!" if step.irreversible else " ") + ("*" if step.id in critical else " ")
         table.add_row(
             sign, step.id, step.region, str(step.state), str(step.attempts), clock_time(step.started_at),
-            "-" if step.duration_seconds is None else span(step.duration_seconds), span(step.estimate_seconds), _why(step), style=_style(step),
+            "-" if step.duration_seconds is None else span(step.duration_seconds), span(step.estimate_seconds), _why(step),
+            style=_style(step),
         )  # fmt: skip
     console.print(table)
 

@@ -40,14 +40,14 @@ def kill(victims: Sequence[Process], clock: Clock) -> list[Process]:
 
 def end(records: Sequence[ProcessRecord], strays: Sequence[Process], clock: Clock) -> list[Process]:
     """Ends recorded processes, their descendants and strays: first the record's signal, at last SIGKILL. Returns those still there."""
-    everyone = trees(records)
-    everyone += [process for process in processes.with_descendants(strays) if process not in everyone]
+    everyone: list[Process] = []
     for record in records:
-        process = record.process()
-        if process is not None:
+        for process in trees([record]):
             process.send(signal.Signals[record.stop])
-    for process in strays:
+            everyone.append(process)
+    for process in processes.with_descendants(strays):
         process.send(signal.SIGTERM)
+        everyone.append(process)
     for process in everyone:
         process.send(signal.SIGCONT)  # one that is held would never see the signal
     left = wait_gone(everyone, clock, _POLITE_SECONDS)
@@ -58,7 +58,7 @@ def wait_gone(victims: Sequence[Process], clock: Clock, seconds: float) -> list[
     """Those of ``victims`` that are still there when the time is over."""
     deadline = clock.monotonic() + seconds
     while True:
-        processes.reap(victims)
+        processes.reap()
         left = [process for process in victims if process.alive]
         if not left or clock.monotonic() >= deadline:
             return left

@@ -86,9 +86,9 @@ def _bring_back(servers: Servers, target: Target) -> None:
     wanted = (target.server,) if target.server else _REGION_SERVERS
     _known(target.server, _REGION_SERVERS)
     with ThreadPoolExecutor(2) as pool:
-        starts = [pool.submit(start, region) for name, start in (("postgres", servers.start_postgres), ("dns", servers.start_dns)) if name in wanted]
-        for start in starts:
-            start.result()
+        starters = {"postgres": servers.start_postgres, "dns": servers.start_dns}
+        for started in [pool.submit(start, region) for name, start in starters.items() if name in wanted]:
+            started.result()
     if "runtime" in wanted:
         # as at a site whose power returns: the schedulers start wherever the database lets them
         servers.start_runtime(region, count, schedulers=not (region.pgdata / "standby.signal").exists())

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Literal
 
 from dr.errors import LabError, Refused
@@ -210,26 +211,23 @@ class Lab:
     def _clear(self) -> CleanUp:
         """Ends what is left of a lab, whoever started it, and removes its data."""
         record = self.records.lab()
-        if record is None:
-            return CleanUp()
+        for region in self.layout.regions:
+            reach.disconnect(region)
+        leftovers = self._end_processes(record) if record else []
+        if not leftovers:
+            data = Layout(self.layout.state, Path(record.data)) if record else self.layout
+            leftovers = _remove_data(data)
+        if not leftovers:
+            self.records.forget()
+        return CleanUp(leftovers=tuple(leftovers))
+
+    def _end_processes(self, record: LabRecord) -> list[str]:
         recorded = self.records.all()
         known = ending.trees(recorded)
         strays = [process for process in processes.marked(record.mark) if process not in known]
         left = ending.end(recorded, strays, self.clock)
         left += ending.kill(processes.marked(record.mark), self.clock)  # what was started in between, for example by a run's exec
-        leftovers = [_describe(process) for process in dict.fromkeys(left) if process.alive]
-        for region in self.layout.regions:
-            reach.disconnect(region)
-            ending.release_shared_memory(region.pgdata)
-            for folder in (region.directory, region.data):
-                shutil.rmtree(folder, ignore_errors=True)
-                if folder.exists():
-                    leftovers.append(str(folder))
-        if self.layout.data != self.layout.state:
-            shutil.rmtree(self.layout.data, ignore_errors=True)
-        if not leftovers:
-            self.records.forget()
-        return CleanUp(leftovers=tuple(dict.fromkeys(leftovers)))
+        return [f"process {process.pid} is still there" for process in dict.fromkeys(left) if process.alive]
 
 
 def _all(futures: list[Future[None]]) -> None:
@@ -248,5 +246,19 @@ def _status(record: ProcessRecord) -> ServerStatus:
     )
 
 
-def _describe(process: processes.Process) -> str:
-    return f"process {process.pid} is still there"
+def _remove_data(layout: Layout) -> list[str]:
+    """Removes what the servers left on disk; the script ``exec`` stays and answers 255. Returns what could not be removed."""
+    for region in layout.regions:
+        ending.release_shared_memory(region.pgdata)
+    victims = [path for region in layout.regions for path in (*_inside(region.directory), *_inside(region.data)) if path != region.exec]
+    victims += [layout.link] + ([layout.data] if layout.data != layout.state else [])
+    for path in victims:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return [f"{path} is still there" for path in victims if path.exists()]
+
+
+def _inside(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []

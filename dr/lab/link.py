@@ -1,7 +1,7 @@
 """The link between the regions as a process of its own: a TCP proxy whose delay, rate and faults are set while it runs.
 
 ``python -m dr.lab.link --config FILE``. It stands in for ``tc netem``, which needs a kernel module and root. What it does to a connection
-is what the two ends of a bad line see: a blackhole holds bytes and says nothing, and delivers them when it heals, as TCP's repetition would.
+is what both ends of a bad line see: a blackhole holds bytes and says nothing, and delivers them when it heals, as TCP would.
 """
 
 from __future__ import annotations

@@ -12,12 +12,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dr.lab.account import Account, as_account
+from dr.lab.account import Account, as_account, give
 
 MARK_VARIABLE = "DR_LAB_MARK"
 STATE_OF_MARK_VARIABLE = "DR_LAB_OF"
 _PROC = Path("/proc")
 _ENV = "/usr/bin/env"
+_children: set[int] = set()  # what this process started: nobody else's exit status may be taken
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ def spawn(argv: Sequence[str], *, environment: Mapping[str, str], log: Path, fol
     ``account`` is who it becomes before it is executed; None: it stays who we are.
     """
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    give(log, account)  # a server that a run starts again appends to it
     try:
         # cwd by env(1), account by setpriv(1): both replace themselves, so the pid is the server's. LD_LIBRARY_PATH only for the server.
         variables = [f"{name}={value}" for name, value in environment.items()]
@@ -142,12 +144,15 @@ def spawn(argv: Sequence[str], *, environment: Mapping[str, str], log: Path, fol
     finally:
         os.close(descriptor)
     stat = look(pid)
+    _children.add(pid)
     assert stat is not None, "a child that was not waited for keeps its /proc entry"
     return stat.process
 
 
-def reap(processes: Iterable[Process]) -> None:
-    """Takes the exit status of those that were our children, so that no zombie stays; harmless for others."""
-    for process in processes:
+def reap() -> None:
+    """Takes the exit status of what this process started and has ended, so that no zombie stays."""
+    for pid in tuple(_children):
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(process.pid, os.WNOHANG)
+            if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                continue
+        _children.discard(pid)

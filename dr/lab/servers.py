@@ -15,7 +15,15 @@ from dr.lab import credentials, reach
 from dr.lab.account import Account, own
 from dr.lab.knot_server import KnotServer
 from dr.lab.layout import (
-    CONTROL_PORT, DNS_PORT, LINK_CONTROL, PLATFORM_DATABASE, POSTGRES_PORT, PUBLIC_PORT, Layout, RegionLayout, deployments,
+    CONTROL_PORT,
+    DNS_PORT,
+    LINK_CONTROL,
+    PLATFORM_DATABASE,
+    POSTGRES_PORT,
+    PUBLIC_PORT,
+    Layout,
+    RegionLayout,
+    deployments,
 )  # fmt: skip
 from dr.lab.link_control import link_config
 from dr.lab.parts import Programs

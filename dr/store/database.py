@@ -48,10 +48,10 @@ def _code(error: BaseException) -> int:
 
 def lost(path: Path, schema: Schema, error: BaseException) -> StateLost:
     """What a failed write means: nothing more can be recorded; what was recorded stays."""
-    full = _code(error) == sqlite3.SQLITE_FULL
+    what = "free space on" if _code(error) == sqlite3.SQLITE_FULL else "look at"
     return StateLost(
         f"the {schema.name} {path} cannot be written: {error}",
-        hint=f"{'free space on' if full else 'look at'} the disk of {path.parent} (df -h {path.parent}); everything recorded so far is readable",
+        hint=f"{what} the disk: df -h {path.parent}; everything recorded so far is readable",
     )
 
 
@@ -68,7 +68,7 @@ def unreadable(path: Path, schema: Schema, error: BaseException | str) -> StateU
 
 
 def writer(path: Path, schema: Schema) -> sqlite3.Connection:
-    """A connection for one writer, created with its file and directory where they are not there. May be used by several threads under the caller's lock.
+    """A connection for one writer; creates file and directory where they are not there. Several threads may use it under the caller's lock.
 
     Raises:
         StateUnreadable: not a database, damaged, of another version, or not allowed. Nothing was touched.
@@ -147,7 +147,7 @@ def _check(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
     if version != schema.version:
         raise StateUnreadable(
             f"the {schema.name} {path} has version {version}; this dr reads version {schema.version}",
-            hint=f"use the dr that wrote it, or keep it and start anew with another state directory: DR_STATE=DIR (it lies in {path.parent})",
+            hint="use the dr that wrote it, or keep it and start anew with another state directory: DR_STATE=DIR",
         )
 
 

@@ -283,8 +283,8 @@ def _unlike(run: _Run, rows: Sequence[Record]) -> str:
 
 
 def _all(connection: sqlite3.Connection) -> list[_Run]:
-    query = "SELECT number, run_id, runbook, started_at, last_seq, head FROM run ORDER BY number"
-    return [_Run(number, run_id, runbook, at, End(seq, bytes(head).hex())) for number, run_id, runbook, at, seq, head in connection.execute(query)]
+    rows = connection.execute("SELECT number, run_id, runbook, started_at, last_seq, head FROM run ORDER BY number")
+    return [_Run(number, run_id, runbook, at, End(seq, bytes(head).hex())) for number, run_id, runbook, at, seq, head in rows]
 
 
 def _find(connection: sqlite3.Connection, run_id: str) -> _Run | None:

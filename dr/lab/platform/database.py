@@ -1,4 +1,4 @@
-"""One open connection to one database of the region, held ready: also on the hot standby, so that nothing has to be opened in a failover."""
+"""One open connection to one database of the region, held ready: on the hot standby too, so that a failover has nothing to open."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Request:
 
     def argument(self, name: str) -> str | None:
         """The first value of a query argument."""
-        return parse_qs(self.query).get(name, [None])[0]  # type: ignore[list-item]  # the default is only read
+        return parse_qs(self.query).get(name, [None])[0]
 
     def json(self) -> Json:
         """The body as JSON, ``{}`` where there is none. Raises ValueError where it is something else."""
@@ -112,7 +112,7 @@ class HttpConnection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # the protocol's signature
+    def connection_lost(self, exc: Exception | None) -> None:
         """The other side went away; what was begun for it runs to its end, its answer goes nowhere."""
         self._transport = None
 

@@ -32,6 +32,7 @@ class Scheduler:
         self._tick_seconds, self._task_heartbeat_seconds = tick_seconds, task_heartbeat_seconds
         self._changing = asyncio.Lock()
         self._loop: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
         self._wake = asyncio.Event()
         self._next_task_heartbeat = 0.0
         self.job: int | None = None
@@ -76,10 +77,12 @@ class Scheduler:
             except NotPerformed:
                 return  # nobody schedules any more, which is what was asked for; the job row cannot say so and grows old
 
-    def hold(self, held: bool) -> None:
-        """Held: heartbeats go on, nothing new is created or started, what ends may end."""
+    async def hold(self, held: bool) -> None:
+        """Held: heartbeats go on, nothing new is created or started, what ends may end. Holds when it returns."""
         self.held = held
         self._wake.set()
+        async with self._starting:
+            return  # what was being started when the flag was set is through
 
     def _ended(self) -> None:
         self.job, self.tasks_running = None, 0
@@ -115,16 +118,21 @@ class Scheduler:
         if ending:
             await self._database.perform(scheduling.END_TASKS, {"job": job, "region": self._region})
             await self._database.perform(scheduling.END_RUNS)
-        if new_runs and self._may_start(job):
-            await self._database.perform(scheduling.CREATE_RUNS, values)
-            await self._database.perform(scheduling.START_RUNS)
-        if (new_runs or new_tasks) and self._may_start(job):
-            await self._database.perform(scheduling.START_TASKS, {"job": job, "region": self._region})
+        if new_runs or new_tasks:
+            async with self._starting:
+                await self._begin(job, bool(new_runs))
         now = asyncio.get_running_loop().time()
         if now >= self._next_task_heartbeat:
             self._next_task_heartbeat = now + self._task_heartbeat_seconds
             await self._database.perform(scheduling.HEARTBEAT, values)
-        return bool(ending or (new_runs or new_tasks) and not self.held)
+        return bool(ending or ((new_runs or new_tasks) and not self.held))
+
+    async def _begin(self, job: int, new_runs: bool) -> None:
+        if new_runs and self._may_start(job):
+            await self._database.perform(scheduling.CREATE_RUNS, {"job": job})
+            await self._database.perform(scheduling.START_RUNS)
+        if self._may_start(job):
+            await self._database.perform(scheduling.START_TASKS, {"job": job, "region": self._region})
 
     def _may_start(self, job: int) -> bool:
         return self.job == job and not self.held

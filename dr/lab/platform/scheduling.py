@@ -3,6 +3,7 @@
 Placeholders: ``job`` the scheduler's row in ``job``, ``region`` where it runs, ``deployment`` its id. In every statement the rule stands
 that no task of the pool ``at_most_once`` that was ever started is started again: it fails instead.
 """
+# ruff: noqa: S608  # put together from constants of this module; every value is a placeholder
 
 from __future__ import annotations
 
@@ -133,7 +134,8 @@ WHERE t.id = w.id AND t.state IS NOT DISTINCT FROM w.was
 
 END_TASKS = f"""
 WITH ending AS (
-    SELECT t.id, t.operator = 'FlakyOperator' AND t.try_number <= 1 AS fails FROM task_instance t WHERE {_ENDING} FOR UPDATE
+    SELECT t.id, t.operator IS NOT DISTINCT FROM 'FlakyOperator' AND t.try_number <= 1 AS fails
+    FROM task_instance t WHERE {_ENDING} FOR UPDATE
 ), kept AS (
     INSERT INTO task_instance_history (task_instance_id, task_id, dag_id, run_id, map_index, try_number, start_date, end_date, duration,
         state, max_tries, hostname, unixname, pid, pool, pool_slots, queue, priority_weight, operator, queued_dttm, scheduled_dttm,

@@ -49,8 +49,8 @@ class Databases:
         """A connection for one thread, outside of any transaction. Given back when healthy, closed when not.
 
         Raises:
-            Transient: the server is not reachable, read-only, or ended the session before a commit.
-            EffectUnknown: the connection broke while a commit was under way.
+            Transient: the server is not reachable, or read-only.
+            EffectUnknown: the connection broke while it was in use.
             Permanent: the database refuses for good (a missing table, a missing right).
         """
         import psycopg
@@ -58,19 +58,20 @@ class Databases:
         key = (region, database or "")
         where = f"database {database or 'of the platform'} in {region}"
         connection = self._take(key) or self._servers().connect(region, database)
+        problem: StepError | None = None
         try:
             yield connection
         except psycopg.Error as error:
-            # a broken connection after COMMIT was sent: nobody knows
-            committing = connection.broken and connection.info.transaction_status == psycopg.pq.TransactionStatus.ACTIVE
+            problem = _translated(error, where, lost=connection.broken)
             connection.close()
-            raise _translated(error, where, committing) from error
         finally:
             if not connection.closed and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
                 with self._lock:
                     self._idle[key].append(connection)
             else:
                 connection.close()
+        if problem is not None:
+            raise problem  # outside the handler: psycopg's error, which knows the connection's password, is not its context
 
     def open(self, region: str, names: Iterable[str | None], fan: Fan) -> int:
         """Opens an idle connection to each database that has none; returns how many answer. Raises nothing for those that do not."""
@@ -97,18 +98,25 @@ class Databases:
                 if not connections:
                     return None
                 connection = connections.pop()
-            if not connection.closed and not select.select([connection.fileno()], [], [], 0)[0]:
+            if not connection.closed and not readable(connection.fileno()):
                 return connection
             connection.close()
 
 
-def _translated(error: psycopg.Error, where: str, committing: bool) -> StepError:
+def readable(descriptor: int) -> bool:
+    """Something has arrived, be it the end. ``poll`` and not ``select``: that one ends at 1,024 open files."""
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLIN)
+    return bool(waiting.poll(0))
+
+
+def _translated(error: psycopg.Error, where: str, *, lost: bool) -> StepError:
     import psycopg
 
     # the server's own sentence without details: DETAIL lines may quote values of rows
     text = f"{where}: {(error.diag.message_primary or str(error).strip().splitlines()[0]) if str(error).strip() else type(error).__name__}"
-    if committing:
-        return EffectUnknown(text)
+    if lost:
+        return EffectUnknown(text)  # perhaps while a commit was under way
     if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
         return Transient(f"{where} is read-only: not promoted yet")
     if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):

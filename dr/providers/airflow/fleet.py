@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from dr.errors import Permanent, StepError, Transient, UsageError
+from dr.errors import CredentialMissing, Permanent, StepError, Transient, UsageError
 from dr.model.identity import IdentitySnapshot
 from dr.ports import Site
 from dr.providers.airflow.config import DeploymentsConfig
@@ -136,7 +136,10 @@ class Fleet:
         self.databases.close()
 
     def _token(self) -> str:
-        return self.site.secrets.get(self.config.control_token)
+        try:
+            return self.site.secrets.get(self.config.control_token)
+        except CredentialMissing as error:
+            raise Permanent(error.message, hint=error.hint) from error
 
     def _servers(self) -> DatabaseServers:
         peer = self.site.peers.get(self.config.database)

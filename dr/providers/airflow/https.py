@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import select
 import socket
 import ssl
 from collections import defaultdict
@@ -17,6 +16,7 @@ from threading import Lock
 
 from dr.errors import EffectUnknown, Permanent, StepError, Transient
 from dr.model.base import Json
+from dr.providers.airflow.databases import readable
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class _Line(http.client.HTTPSConnection):
         """The other side closed it, or sent what nobody asked for. Session tickets (TLS 1.3 sends them unasked) are read here."""
         if self.sock is None:
             return True
-        if not select.select([self.sock], [], [], 0)[0]:
+        if not readable(self.sock.fileno()):
             return False
         try:
             self.sock.setblocking(False)

@@ -1,6 +1,6 @@
 """A region's hosts, reached through an argv prefix of the runbook: ``ssh user@host``, ``kubectl exec POD --``, a script.
 
-Never a shell on this side. ``ssh`` hands its arguments to the account's shell over there, so they are quoted for it and nothing is expanded.
+Never a shell on this side. ``ssh`` hands its arguments to a shell over there, so they are quoted for it and nothing is expanded.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from typing import LiteralString, TypeVar
 import psycopg
 from psycopg import errors
 from psycopg.abc import PQGen
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
 from dr.errors import CredentialMissing, EffectUnknown, Permanent, StepError, Transient
@@ -192,7 +193,7 @@ class Connections:
 
     def _open(self, region: str) -> Bounded:
         try:
-            return Bounded.connect(**self._arguments(region), autocommit=True, prepare_threshold=None)
+            return Bounded.connect(make_conninfo("", **self._arguments(region)), autocommit=True, prepare_threshold=None)
         except CredentialMissing as error:
             problem: StepError = Permanent(error.message, hint=error.hint)
         except psycopg.Error as error:

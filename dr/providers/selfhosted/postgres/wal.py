@@ -151,16 +151,17 @@ def judge(
         source: of the stopped source. source_timeline: the newest timeline that its files know of.
         end: where the source's log ends; None when unknown.
     """
-    if source.system != system:
-        return Lineage(Course.REFUSE, f"these are two different databases (system identifiers {source.system} and {system})")
-    if source_timeline > timeline:
-        return Lineage(Course.REFUSE, f"its timeline {source_timeline} is newer than the target's {timeline}")
-    if source_timeline == timeline:
-        if source.standby:
-            return Lineage(Course.RESTART, f"it was a secondary on timeline {timeline}")
-        return Lineage(Course.REFUSE, f"both sides were primary on timeline {timeline}: neither is known to be newer")
-    if source.timeline not in history:
-        return Lineage(Course.REFUSE, f"its timeline {source.timeline} is no ancestor of the target's {timeline}")
+    if source_timeline == timeline and source.standby and source.system == system:
+        return Lineage(Course.RESTART, f"it was a secondary on timeline {timeline}")
+    refusals = (
+        (source.system != system, f"these are two different databases (system identifiers {source.system} and {system})"),
+        (source_timeline > timeline, f"its timeline {source_timeline} is newer than the target's {timeline}"),
+        (source_timeline == timeline, f"both sides were primary on timeline {timeline}: neither is known to be newer"),
+        (source.timeline not in history, f"its timeline {source.timeline} is no ancestor of the target's {timeline}"),
+    )
+    for refuses, reason in refusals:
+        if refuses:
+            return Lineage(Course.REFUSE, reason)
     fork = history[source.timeline]
     if end is not None and end <= fork:
         return Lineage(Course.RESTART, f"it wrote nothing after {show_lsn(fork)}, where timeline {timeline} began", fork)

@@ -1,0 +1,171 @@
+"""``dr drill``: a scenario against real servers on this machine, judged by its expectations."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dr.cli.options import DrCommand, file_argument, json_option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dr.app import App
+    from dr.model.report import DrillReport, TruthReport
+
+
+@click.command(cls=DrCommand)
+@file_argument("scenario")
+@click.option("--world", type=click.Choice(["lab"]), help="Where to play it, instead of the scenario's own world.")
+@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="JUnit XML, for CI.")
+@click.option("--report", type=click.Path(path_type=Path), metavar="DIR", help="One self-contained HTML file and the JSON there.")
+@click.option("--state", metavar="DIR", help="State directory of the drill (default: lab-state/dr).")
+@json_option
+def command(scenario: Path, world: str | None, junit: Path | None, report: Path | None, state: str | None, as_json: bool) -> int:
+    """Play SCENARIO against real servers on this machine and judge it by its expectations.
+
+    Everything that was started is ended, whatever happens. Exit 0: every expectation is met (an expected refusal, too); else 1.
+    """
+    from dr.app import App
+    from dr.cli.console import emit, picture, say
+    from dr.cli.lab import laboratory
+    from dr.cli.operator import OperatorProcess
+    from dr.config.scenario import load_scenario, runbook_path
+    from dr.errors import ExitCode, UsageError
+    from dr.lab.world import LabWorld
+
+    loaded = load_scenario(scenario)
+    if (world or loaded.world) != "lab":
+        raise UsageError(f"{scenario}: world {loaded.world} is not here", hint="--world lab")
+    lab = laboratory()
+    directory = Path(state).absolute() if state else lab.layout.orchestrator
+    app = App(directory)
+    runbook = runbook_path(scenario, loaded)
+    app.state.make()
+    log = directory / "operators.log"
+    try:
+        with _watching_runs(app):
+            result = app.drill(
+                scenario,
+                world=LabWorld(lab),
+                operators=lambda: OperatorProcess(directory, runbook, log),
+                monitor=lambda path: _monitor(directory, path),
+                say=say,
+            )
+    finally:
+        app.close()
+    _write(result, junit, report, say)
+    if as_json:
+        emit(result)
+    else:
+        show_drill(result, picture())
+    return ExitCode.DONE if result.verdict == "passed" else ExitCode.FAILED
+
+
+@contextmanager
+def _monitor(directory: Path, runbook: Path) -> Iterator[None]:
+    """``dr monitor`` in a thread, without the metrics endpoint; what it says goes into the samples that the runs read."""
+    from datetime import timedelta
+
+    from dr.app import App
+
+    app = App(directory)
+    platform = app.load(runbook)
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=app.monitor, args=(platform,), kwargs={"interval": timedelta(milliseconds=250), "port": None, "stop": stop}, name="monitor"
+    )  # fmt: skip
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        platform.close()
+        app.close()
+
+
+@contextmanager
+def _watching_runs(app: App) -> Iterator[None]:
+    """Shows each run that the operators start, one after the other."""
+    from dr.cli.live import Watcher
+
+    known = set(app.state.journal.runs())
+    stop = threading.Event()
+    terminal = sys.stderr.isatty()
+
+    def watch() -> None:
+        while not stop.wait(0.1):
+            for run_id in app.state.journal.runs():
+                if run_id not in known:
+                    known.add(run_id)
+                    watcher = Watcher(app, run_id, app.state.clock.now, terminal=terminal)
+                    watcher.start()
+                    watcher.wait(stop)
+
+    thread = threading.Thread(target=watch, name="watch-runs", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=5)
+
+
+def _write(result: DrillReport, junit: Path | None, folder: Path | None, say: Callable[[str], None]) -> None:
+    """The files that were asked for."""
+    if junit is not None:
+        from dr.report.junit import junit_xml
+
+        junit.parent.mkdir(parents=True, exist_ok=True)
+        junit.write_text(junit_xml(result), encoding="utf-8")
+        say(f"JUnit: {junit}")
+    if folder is not None:
+        from dr.report.html import drill_html
+
+        folder.mkdir(parents=True, exist_ok=True)
+        stem = f"{result.scenario}-{result.started_at:%Y%m%d-%H%M%S}"
+        (folder / f"{stem}.json").write_text(result.model_dump_json(by_alias=True, indent=2), encoding="utf-8")
+        page = folder / f"{stem}.html"
+        page.write_text(drill_html(result), encoding="utf-8")
+        say(f"report: {page}")
+
+
+def show_drill(report: DrillReport, console: Console) -> None:
+    """The verdict first, then each expectation, what the client saw, and the runs."""
+    from dr.cli.run_view import show_run
+
+    passed = report.verdict == "passed"
+    console.print(f"{report.verdict}: {report.scenario} in the {report.world}", style="bold green" if passed else "bold red")
+    if report.error:
+        console.print(f"  {report.error}", style="red", soft_wrap=True)
+    for item in report.expectations:
+        sign = "✔" if item.met else "✘"
+        detail = f"  ({item.detail})" if item.detail else ""
+        console.print(
+            f"  {sign} {item.name}: expected {item.expected}, was {item.actual}{detail}", style=None if item.met else "red", soft_wrap=True
+        )
+    if report.truth is not None:
+        _truth(report.truth, console)
+    for item in report.cleanup.leftovers:
+        console.print(f"  left over: {item}", style="red", soft_wrap=True)
+    for run in report.runs:
+        console.print("")
+        show_run(run, console)
+
+
+def _truth(truth: TruthReport, console: Console) -> None:
+    from dr.cli.console import span
+
+    outage = span(truth.outage_seconds) if truth.outage_seconds is not None else "not over"
+    console.print(
+        f"  seen from outside: outage {outage}, {truth.lost_writes} of {truth.acknowledged_writes} acknowledged writes lost"
+        f" (window {span(truth.loss_window_seconds)})",
+        soft_wrap=True,
+    )

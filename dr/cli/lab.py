@@ -1,0 +1,189 @@
+"""``dr lab``: the two regions on this machine, to play with."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dr.cli.options import DrCommand, json_option
+
+if TYPE_CHECKING:
+    from dr.lab.lab import Lab, LabStatus
+    from dr.lab.parts import Part
+    from dr.model.scenario import Fault
+
+SERVERS = ("postgres", "dns", "runtime", "agent")
+
+
+@click.group()
+def command() -> None:
+    """The two regions on this machine: real servers, started, stopped, looked at and broken.
+
+    State lies in lab-state beside the runbooks folder, or in $DR_LAB_STATE.
+    """
+
+
+def laboratory() -> Lab:
+    """The lab of the current directory; starts nothing."""
+    from dr.lab.lab import Lab
+    from dr.lab.layout import Layout
+    from dr.providers.system import SystemClock
+
+    return Lab(Layout.find(Path.cwd()), SystemClock())
+
+
+@command.command(cls=DrCommand)
+@click.option("--deployments", type=click.IntRange(1, 500), default=5, show_default=True, help="Airflow Deployments.")
+@click.option("--tasks", type=click.IntRange(0, 100_000), default=60, show_default=True, help="Tasks running in all of them together.")
+@json_option
+def up(deployments: int, tasks: int, as_json: bool) -> int:
+    """Start both regions and seed them; returns when everything serves."""
+    from dr.cli.console import say
+    from dr.model.scenario import Workload
+
+    lab = laboratory()
+    lab.up(Workload(deployments=deployments, running_tasks=tasks), say)
+    status = lab.status()
+    if as_json:
+        click.echo(_status_json(status))
+    else:
+        click.echo(f"the lab is up in {status.directory}: dr status runbooks/lab.yaml · dr lab down")
+    return 0
+
+
+@command.command(cls=DrCommand)
+@json_option
+def down(as_json: bool) -> int:
+    """End everything that belongs to the lab, whoever started it."""
+    from dr.cli.console import say
+    from dr.errors import ExitCode
+
+    left = laboratory().down()
+    if as_json:
+        click.echo(json.dumps({"schema": "dr.lab.down/1", "ok": left.ok, "leftovers": list(left.leftovers)}, indent=2))
+    elif left.ok:
+        click.echo("the lab is down; nothing is left over")
+    for item in left.leftovers:
+        say(f"left over: {item}")
+    return ExitCode.DONE if left.ok else ExitCode.FAILED
+
+
+@command.command(cls=DrCommand)
+@json_option
+def status(as_json: bool) -> int:
+    """What runs."""
+    report = laboratory().status()
+    if as_json:
+        click.echo(_status_json(report))
+        return 0
+    click.echo(f"the lab in {report.directory} is {report.state}")
+    for region, reachable in report.reachable.items():
+        click.echo(f"  {region}: commands {'reach' if reachable else 'do not reach'} its hosts")
+    for server in report.servers:
+        click.echo(f"  {server.name:<16} {server.state:<8} {server.pid or '-'}")
+    if report.link is not None:
+        click.echo(f"  link: {report.link.model_dump_json(exclude_defaults=True)}")
+    return 0
+
+
+def _status_json(report: LabStatus) -> str:
+    return json.dumps({"schema": "dr.lab.status/1", **report.model_dump(mode="json")}, indent=2)
+
+
+@command.command(cls=DrCommand)
+@click.option("--fix", is_flag=True, help="Get what can be got without root and without installing anything on the system.")
+@json_option
+def doctor(fix: bool, as_json: bool) -> int:
+    """Every part that the lab needs: found, or missing with the command that gets it."""
+    from dr.cli.console import say
+    from dr.errors import ExitCode
+    from dr.lab import parts
+
+    found = parts.fix(say) if fix else parts.doctor()
+    if as_json:
+        click.echo(json.dumps({"schema": "dr.lab.doctor/1", "parts": [_part(part) for part in found]}, indent=2))
+    else:
+        for part in found:
+            click.secho("found   " if part.found else "missing ", fg="green" if part.found else "red", nl=False)
+            click.echo(f"{part.name} {part.version}  {part.where}".rstrip() if part.found else part.name)
+            if not part.found:
+                click.echo(f"          Try: {part.fix}")
+    return ExitCode.DONE if all(part.found for part in found) else ExitCode.REFUSED
+
+
+def _part(part: Part) -> dict[str, str | bool]:
+    return {"name": part.name, "found": part.found, "where": part.where, "version": part.version, "fix": part.fix}
+
+
+@command.group()
+def fault() -> None:
+    """Break something, or mend it. TARGET is a region (east), one server of it (east/postgres), or agent."""
+
+
+def parse_target(text: str) -> tuple[str | None, str | None]:
+    """``east`` → region; ``east/postgres`` → region and server; ``agent`` → server."""
+    region, _, server = text.partition("/")
+    if not server and region in SERVERS:
+        return None, region
+    return region, server or None
+
+
+def _inject(fault: Fault, said: str, *, as_json: bool) -> int:
+    lab = laboratory()
+    lab.running()
+    moment = lab.inject(fault)
+    if as_json:
+        body = {"schema": "dr.lab.fault/1", "kind": fault.kind, "fault": fault.model_dump(mode="json", exclude_none=True)}
+        click.echo(json.dumps({**body, "observed_at": moment.isoformat()}, indent=2))
+    else:
+        click.echo(f"{said} since {moment:%H:%M:%S.%f}Z")
+    return 0
+
+
+def _on_target(name: str, field: str, said: str, text: str) -> None:
+    """Adds one command of ``dr lab fault`` that hits a target."""
+
+    @fault.command(name, cls=DrCommand, help=text)
+    @click.argument("target")
+    @json_option
+    def hit(target: str, as_json: bool) -> int:
+        from dr.model.scenario import Fault, Target
+
+        region, server = parse_target(target)
+        made = Fault.model_validate({"at": timedelta(0), field: Target(region=region, server=server)})
+        return _inject(made, f"{target} {said}", as_json=as_json)
+
+
+_on_target("kill", "kill", "is killed", "SIGKILL a region or a server.")
+_on_target("freeze", "freeze", "is frozen", "SIGSTOP a region or a server: it is there and does not answer.")
+_on_target("thaw", "thaw", "runs again", "SIGCONT what was frozen.")
+_on_target("cut", "cut", "cannot be reached for commands", "The region lives, but commands (a fence, too) do not reach its hosts.")
+_on_target("bring-back", "bring_back", "is back", "Start what was killed; an old primary comes back writable.")
+
+
+@fault.command(cls=DrCommand)
+@click.option("--delay", metavar="DURATION", help="Delay in each direction, such as 20ms.")
+@click.option("--rate", type=click.IntRange(1), metavar="BYTES", help="Bytes a second at most.")
+@click.option("--blackhole", is_flag=True, help="Connections stay open and nothing arrives.")
+@click.option("--reset", is_flag=True, help="Cut all open connections now.")
+@click.option("--heal", is_flag=True, help="A healthy link again.")
+@json_option
+def link(delay: str | None, rate: int | None, blackhole: bool, reset: bool, heal: bool, as_json: bool) -> int:
+    """What the link between the regions does from now on; what is not given is healthy."""
+    from dr.errors import UsageError
+    from dr.model.base import parse_duration
+    from dr.model.scenario import Fault, LinkFault
+
+    chosen = any((delay, rate, blackhole, reset))
+    if chosen == heal:
+        raise UsageError("expected --heal, or at least one of --delay, --rate, --blackhole, --reset", hint="dr lab fault link --delay 20ms")
+    try:
+        parsed = None if delay is None else parse_duration(delay)
+    except ValueError as error:
+        raise UsageError(f"--delay {delay}: {error}", hint="--delay 20ms") from None
+    condition = LinkFault.model_validate({"delay": parsed, "bytes_per_second": rate, "blackhole": blackhole, "reset": reset})
+    return _inject(Fault(at=timedelta(0), link=condition), "the link is healthy" if heal else "the link is as asked", as_json=as_json)

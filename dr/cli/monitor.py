@@ -1,0 +1,60 @@
+"""``dr monitor``: the daemon that watches replication."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dr.cli.options import DrCommand, application, file_argument, json_option, state_option
+
+
+@click.command(cls=DrCommand)
+@file_argument("runbook")
+@click.option("--interval", metavar="DURATION", default="1s", show_default=True, help="Between two samples, such as 1s or 500ms.")
+@click.option("--port", type=click.IntRange(0, 65535), default=9187, show_default=True, help="Of /metrics on this machine; 0: no endpoint.")
+@state_option
+@json_option
+def command(runbook: Path, interval: str, port: int, state: str | None, as_json: bool) -> int:
+    """Sample lag, write heartbeats, keep identity snapshots and serve Prometheus metrics until stopped.
+
+    Run it outside the source region: its samples are what a failover decides by.
+    """
+    import json
+    import signal
+    import threading
+    from datetime import timedelta
+    from types import FrameType
+
+    from dr.cli.console import say
+    from dr.errors import ExitCode, UsageError
+    from dr.model.base import parse_duration
+
+    try:
+        every = parse_duration(interval)
+    except ValueError as error:
+        raise UsageError(f"--interval {interval}: {error}", hint="--interval 1s") from None
+    if not isinstance(every, timedelta) or every <= timedelta(0):
+        raise UsageError(f"--interval {interval}: expected more than nothing", hint="--interval 1s")
+    stop = threading.Event()
+    heard: list[int] = []
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        heard.append(number)
+        stop.set()
+
+    app = application(state)
+    platform = app.load(runbook)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    where = f"http://127.0.0.1:{port}/metrics" if port else "no metrics endpoint"
+    say(f"watching {platform.runbook.name}, every {interval}, {where}; Ctrl-C ends it")
+    if as_json:
+        body = {"schema": "dr.monitor/1", "runbook": platform.runbook.name, "metrics": where if port else None}
+        click.echo(json.dumps(body))
+    try:
+        app.monitor(platform, interval=every, port=port or None, stop=stop)
+    finally:
+        platform.close()
+        app.close()
+    return ExitCode.INTERRUPTED if signal.SIGINT in heard else ExitCode.DONE

@@ -1,0 +1,124 @@
+"""``dr status``: who is primary, what would be lost, what is in flight, what is owed, can we fail over now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dr.cli.options import DrCommand, application, json_option, state_option
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from dr.model.status import ComponentStatus, Readiness, RunSummary, StatusReport
+
+
+@click.command(cls=DrCommand)
+@click.argument("runbook", required=False, type=click.Path(path_type=Path))
+@state_option
+@json_option
+def command(runbook: Path | None, state: str | None, as_json: bool) -> int:
+    """Who is primary, lag and exposure of each component against its RPO, runs in flight, debt; can we fail over now.
+
+    Without RUNBOOK: the runs in flight of this state directory, asking nothing of the network.
+    """
+    app = application(state)
+    platform = None if runbook is None else app.load(runbook)
+    try:
+        report = app.status(platform)
+    finally:
+        if platform is not None:
+            platform.close()
+    if as_json:
+        from dr.cli.console import emit
+
+        emit(report)
+    elif runbook is None and not report.in_flight:
+        click.echo(f"no run in flight in {report.state_directory}")
+    else:
+        from dr.cli.console import picture
+
+        show_status(report, picture())
+    return 0
+
+
+def show_status(report: StatusReport, console: Console) -> None:
+    """The status as people read it: the answer first."""
+    from dr.cli.console import span
+
+    if report.runbook is not None:
+        where = f"primary: {report.primary}" if report.primary else "primary: not clear"
+        home = "" if report.primary == report.home else f" (home is {report.home})"
+        console.print(f"{report.runbook}   {where}{home}", style="bold")
+        _components(report.components, console)
+    if report.readiness is not None:
+        _readiness(report.readiness, console)
+    for run in report.in_flight:
+        _run(run, console)
+    if report.debt:
+        console.print("left to be done:", style="bold")
+        for debt in report.debt:
+            age = f" (since {span((report.at - debt.since).total_seconds())})" if debt.since else ""
+            console.print(f"  {debt.kind} {debt.component}: {debt.text}{age}", soft_wrap=True)
+            console.print(f"    {debt.command}", style="cyan", soft_wrap=True)
+    if report.lease is not None and report.lease.scope == "local":
+        console.print("lease: local; only runs of this machine are kept apart", style="dim")
+
+
+def _components(components: tuple[ComponentStatus, ...], console: Console) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from dr.cli.console import span
+
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for name in ("component", "regions", "lag", "sampled", "would be lost", "RPO", "against RPO"):
+        table.add_column(name, overflow="fold")
+    for item in components:
+        regions = "  ".join(f"{name}: {view.role}" for name, view in item.regions.items())
+        if item.exposure_reason and item.exposure_seconds is None and item.lag_age_seconds is None:
+            table.add_row(item.id, regions, "-", "-", "-", "-", item.exposure_reason)
+            continue
+        word, style = {True: ("within", "green"), False: ("ABOVE", "red"), None: ("unknown", "yellow")}[item.rpo_met]
+        age = "-" if item.lag_age_seconds is None else f"{span(item.lag_age_seconds)} ago"
+        table.add_row(
+            item.id, regions, span(item.lag_seconds), age, span(item.exposure_seconds), span(item.rpo_seconds), word, style=style
+        )  # fmt: skip
+    console.print(table)
+    for item in components:
+        for name, view in item.regions.items():
+            if view.reason:
+                console.print(f"  {item.id} in {name}: {view.reason}", soft_wrap=True)
+        for finding in item.findings:
+            fix = f"  Try: {finding.fix}" if finding.fix else ""
+            console.print(f"  {finding.severity}: {finding.component}: {finding.fact}{fix}", soft_wrap=True)
+
+
+def _readiness(ready: Readiness, console: Console) -> None:
+    from dr.cli.console import span
+    from dr.model.words import Verdict
+
+    words = {"yes": ("yes", "green"), "with-acceptance": ("only with acceptance", "yellow"), "no": ("NO", "red")}
+    word, style = words[ready.verdict]
+    loss = span(ready.would_lose_seconds) if ready.would_lose_seconds is not None else "an unknown amount"
+    console.print(
+        f"can we fail over to {ready.target} now: {word}; would lose at most {loss}, "
+        f"predicted RTA {span(ready.predicted_rta_seconds)} against RTO {span(ready.rto_seconds)}",
+        style=style,
+        soft_wrap=True,
+    )
+    for guard in ready.guards:
+        if guard.verdict is not Verdict.PASSED:
+            console.print(f"  guard {guard.name} {guard.verdict}: {guard.reason}", style="yellow", soft_wrap=True)
+    console.print(f"  {ready.command}", style="cyan", soft_wrap=True)
+
+
+def _run(run: RunSummary, console: Console) -> None:
+    held = {True: f"held by {run.holder}", False: f"held by nobody (was {run.holder})", None: f"holder {run.holder}"}[run.holder_alive]
+    console.print(f"run {run.run_id}: {run.intent} of {run.runbook} to {run.to_region}, {run.status}, {held}", style="bold", soft_wrap=True)
+    if run.reason:
+        console.print(f"  {run.reason}", soft_wrap=True)
+    for typed in run.commands:
+        console.print(f"  {typed}", style="cyan", soft_wrap=True)

@@ -1,0 +1,94 @@
+"""Who a process is, and whether it is still there: what the lease needs to tell a dead holder from a silent one."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+class Life(StrEnum):
+    """What can be known of a process from here."""
+
+    ALIVE = "alive"
+    GONE = "gone"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class ProcessIdentity:
+    """One process, never to be mistaken for another.
+
+    place: host name, boot and pid namespace; a pid means something only where all three are the same.
+    started: start time from /proc in clock ticks since boot; 0 where the system does not tell (a pid alone must do then).
+    """
+
+    place: str
+    pid: int
+    started: int
+
+    def life(self) -> Life:
+        """Whether it is there now; UNKNOWN when it ran in another place."""
+        if self.place != _place():
+            return Life.UNKNOWN
+        started = _start_time(self.pid)
+        if started is None or (self.started and started and started != self.started):
+            return Life.GONE
+        return Life.ALIVE
+
+
+def this_process() -> ProcessIdentity:
+    """The calling process."""
+    return ProcessIdentity(_place(), os.getpid(), _start_time(os.getpid()) or 0)
+
+
+def holder_text() -> str:
+    """The calling process for people: ``user@host pid 4711``."""
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # containers run under numbers without names
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()} pid {os.getpid()}"
+
+
+def _place() -> str:
+    return " ".join((socket.gethostname(), _boot(), _namespace()))
+
+
+def _boot() -> str:
+    try:
+        return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "-"
+
+
+def _namespace() -> str:
+    try:
+        return str((_PROC / "self/ns/pid").readlink())
+    except OSError:
+        return "-"
+
+
+def _start_time(pid: int) -> int | None:
+    """Start time of a running process, 0 where it runs and the time cannot be read, None where there is none (zombies are gone)."""
+    try:
+        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0 if not _PROC.joinpath("self").exists() and _signalled(pid) else None
+    return None if fields[0] in ("Z", "X") else int(fields[19])
+
+
+def _signalled(pid: int) -> bool:
+    """Without /proc: signal 0 tells whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,82 @@
+"""What tests of every topic share: the lab of real servers, up once for a session.
+
+``lab`` is up with 5 Deployments. A test that breaks it takes ``fresh_lab`` instead: its own start, and a healthy lab for those after it.
+A test that starts labs itself (a drill) takes ``no_lab``; those run last, after the session's lab has ended.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from dr.lab import parts
+from dr.lab.lab import Lab
+from dr.lab.layout import Layout
+from dr.model.scenario import Workload
+from dr.ports import Clock
+
+PROJECT = Path(__file__).parents[1]
+WORKLOAD = Workload(deployments=5, running_tasks=60, warm_up=timedelta(0))
+
+
+class WallClock:
+    """The real clock, without the provider under test."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def uniform(self, low: float, high: float) -> float:
+        return (low + high) / 2
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that start labs of their own come last, so that the session's lab is started once."""
+    items.sort(key=lambda item: "no_lab" in getattr(item, "fixturenames", ()))
+
+
+@pytest.fixture(scope="session")
+def clock() -> Clock:
+    """Real time."""
+    return WallClock()
+
+
+@pytest.fixture(scope="session")
+def lab(clock: Clock) -> Iterator[Lab]:
+    """Two healthy regions with 5 Deployments and 60 running tasks, in the state directory that runbooks/lab.yaml names."""
+    parts.fix()
+    lab = Lab(Layout.find(PROJECT), clock)
+    lab.up(WORKLOAD, owned=True)
+    yield lab
+    assert lab.down().ok
+
+
+@pytest.fixture
+def fresh_lab(lab: Lab) -> Iterator[Lab]:
+    """The session's lab, started anew for this test, which may break it."""
+    lab.down()
+    lab.up(WORKLOAD, owned=True)
+    yield lab
+    lab.down()
+    lab.up(WORKLOAD, owned=True)
+
+
+@pytest.fixture
+def no_lab(clock: Clock) -> Lab:
+    """The lab of this checkout, not running: for tests that start it themselves, or start ``dr`` processes that do."""
+    lab = Lab(Layout.find(PROJECT), clock)
+    record = lab.records.lab()
+    if record is not None and record.owner_pid is None and lab.status().state == "up":
+        pytest.fail(f"a lab that somebody keeps is running in {lab.layout.state}: dr lab down")
+    lab.down()
+    parts.fix()
+    return lab
