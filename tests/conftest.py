@@ -6,9 +6,8 @@ A test that starts labs itself (a drill) takes ``no_lab``; those run last, after
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,25 +17,10 @@ from dr.lab.lab import Lab
 from dr.lab.layout import Layout
 from dr.model.scenario import Workload
 from dr.ports import Clock
+from dr.providers.system import SystemClock
 
 PROJECT = Path(__file__).parents[1]
 WORKLOAD = Workload(deployments=5, running_tasks=60, warm_up=timedelta(0))
-
-
-class WallClock:
-    """The real clock, without the provider under test."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
-
-    def uniform(self, low: float, high: float) -> float:
-        return (low + high) / 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def clock() -> Clock:
     """Real time."""
-    return WallClock()
+    return SystemClock()
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from dr.app.platform import STALE_AFTER, Platform, primary_of
+from dr.app.platform import Platform, primary_of
 from dr.model.lag import ComponentView, Exposure
 from dr.model.words import Known
 from dr.monitor import exposure as lag
@@ -38,7 +38,8 @@ def look(platform: Platform) -> Outlook:
     """Asks all components at once, and the monitor's samples for what happened before."""
     views = platform.views()
     now = platform.site.clock.now()
-    began, detected = lag.outage(platform.site.samples.beats(platform.runbook.name, now - _LOOK_BACK))
+    beats = platform.site.samples.beats(platform.runbook.name, now - _LOOK_BACK)
+    began, detected = lag.outage(beats, watched_until=now - lag.STALE_AFTER)
     return Outlook(now, views, exposures(platform, views, now), began, detected)
 
 
@@ -53,5 +54,5 @@ def exposures(platform: Platform, views: Sequence[ComponentView], now: datetime)
         sample = view.lag if view.lag is not None and view.lag.state is not Known.UNKNOWN else samples.get(view.component, view.lag)
         if view.lag is None and sample is None:
             continue  # a kind without data of its own
-        result[view.component] = lag.exposure(sample, now, component=view.component, stale_after=STALE_AFTER)
+        result[view.component] = lag.exposure(sample, now, component=view.component)
     return result

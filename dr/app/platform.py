@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from dr.app.state import State
@@ -96,7 +95,3 @@ def build(runbook: Runbook, state: State) -> Platform:
     for name, component in runbook.components.items():
         peers[name] = registry.find(component.kind)(name, component.config, component.needs, site)
     return Platform(runbook, peers, site)
-
-
-STALE_AFTER = timedelta(seconds=30)
-"""A sample older than this says nothing about now."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from dr.app import App
+    from dr.model.lag import LagSample
     from dr.model.report import DrillReport, TruthReport
 
 
@@ -58,9 +59,10 @@ def command(scenario: Path, world: str | None, junit: Path | None, report: Path 
                 monitor=lambda path: _monitor(directory, path),
                 say=say,
             )
+        lag = [] if not result.runs else app.state.samples.history(result.runs[0].runbook, result.started_at)
     finally:
         app.close()
-    _write(result, junit, report, say)
+    _write(result, lag, junit, report)
     if as_json:
         emit(result)
     else:
@@ -118,22 +120,24 @@ def _watching_runs(app: App) -> Iterator[None]:
         thread.join(timeout=5)
 
 
-def _write(result: DrillReport, junit: Path | None, folder: Path | None, say: Callable[[str], None]) -> None:
+def _write(result: DrillReport, lag: Sequence[LagSample], xml: Path | None, folder: Path | None) -> None:
     """The files that were asked for."""
-    if junit is not None:
-        from dr.report.junit import junit_xml
+    from dr.cli.console import say
 
-        junit.parent.mkdir(parents=True, exist_ok=True)
-        junit.write_text(junit_xml(result), encoding="utf-8")
-        say(f"JUnit: {junit}")
+    if xml is not None:
+        from dr.report.junit import junit
+
+        xml.parent.mkdir(parents=True, exist_ok=True)
+        xml.write_text(junit(result), encoding="utf-8")
+        say(f"JUnit: {xml}")
     if folder is not None:
-        from dr.report.html import drill_html
+        from dr.report.html import render_drill
 
         folder.mkdir(parents=True, exist_ok=True)
         stem = f"{result.scenario}-{result.started_at:%Y%m%d-%H%M%S}"
         (folder / f"{stem}.json").write_text(result.model_dump_json(by_alias=True, indent=2), encoding="utf-8")
         page = folder / f"{stem}.html"
-        page.write_text(drill_html(result), encoding="utf-8")
+        page.write_text(render_drill(result, lag), encoding="utf-8")
         say(f"report: {page}")
 
 
@@ -153,8 +157,8 @@ def show_drill(report: DrillReport, console: Console) -> None:
         )
     if report.truth is not None:
         _truth(report.truth, console)
-    for item in report.cleanup.leftovers:
-        console.print(f"  left over: {item}", style="red", soft_wrap=True)
+    for left in report.cleanup.leftovers:
+        console.print(f"  left over: {left}", style="red", soft_wrap=True)
     for run in report.runs:
         console.print("")
         show_run(run, console)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from dr.model.plan import Plan
     from dr.model.report import RunReport
 
+QUIET = "DR_QUIET"
+"""Set: no progress on stderr. A drill shows its runs itself, and its operators shall do nothing but the run."""
+
 
 class Interrupts:
     """Ctrl-C while this process holds a run: the first starts nothing new and waits, the second detaches, a third ends at once.
@@ -29,7 +32,6 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.count = 0
-        self._run_id = ""
         self._before: signal.Handlers | Callable[[int, FrameType | None], object] | int | None = None
 
     def watch(self, runner: Runner, run_id: str) -> None:
@@ -43,8 +45,9 @@ class Interrupts:
             os.write(2, f"\n{words}. To go on: dr resume {run_id}\n".encode())  # a signal may have stopped us inside print
             runner.interrupt()
 
-        self._run_id = run_id
-        self._before = signal.signal(signal.SIGINT, heard)
+        before = signal.signal(signal.SIGINT, heard)
+        if self._before is None:
+            self._before = before
 
     def close(self) -> None:
         """Gives Ctrl-C back."""
@@ -67,13 +70,16 @@ def hold(
     started: list[str] = []
     clock = app.state.clock
     try:
-        with watching(app, clock.now, terminal=sys.stderr.isatty()) as begin:
+        with watching(app, clock.now, terminal=sys.stderr.isatty(), quiet=bool(os.environ.get(QUIET))) as begin:
 
             def on_start(run_id: str) -> None:
                 started.append(run_id)
                 begin(run_id)
 
-            report = go(Hooks(confirm=confirm, on_start=on_start, on_runner=lambda runner: interrupts.watch(runner, started[-1])))
+            def on_runner(runner: Runner) -> None:
+                interrupts.watch(runner, started[-1] if started else "RUN")
+
+            report = go(Hooks(confirm=confirm, on_start=on_start, on_runner=on_runner))
     finally:
         interrupts.close()
     if report is None:
@@ -92,4 +98,3 @@ def show(report: RunReport, *, as_json: bool, steps: bool = False) -> None:
     from dr.cli.run_view import show_run
 
     show_run(report, picture(), steps=steps)
-

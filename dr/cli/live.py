@@ -12,6 +12,7 @@ from dr.cli.console import clock_time, picture, say
 from dr.cli.forecast import elapsed, forecast
 from dr.engine.machine import apply
 from dr.engine.state import RunState, StepRun
+from dr.errors import DrError
 from dr.model.base import show_duration
 from dr.model.events import Event, Record, RetryScheduled, StepEnded
 from dr.model.words import RunStatus, StepState
@@ -66,6 +67,12 @@ class Watcher:
         self.close()
 
     def _watch(self) -> None:
+        try:
+            self._show()
+        except DrError as error:  # watching never ends a run
+            say(f"the run cannot be shown any more: {error.message}")
+
+    def _show(self) -> None:
         if not self._terminal:
             self._fold(lines=True)
             return
@@ -85,6 +92,8 @@ class Watcher:
                 if lines:
                     self._line(event, at)
                     self._ask()
+            if self._state.status in (RunStatus.PAUSED, RunStatus.ENDED):
+                return
 
     def _line(self, event: Event, at: datetime) -> None:
         text = ""

@@ -82,7 +82,7 @@ def carry_out(intent: Intent, options: Mapping[str, object]) -> int:
         Refused: the world says no, or the person did.
     """
     wanted = Wanted(**options)  # type: ignore[arg-type]  # click's parameters have these names and types
-    if not wanted.yes and not sys.stdin.isatty():
+    if not wanted.yes and not terminal():
         raise UsageError("there is no terminal to ask on", hint="add --yes; what a guard refuses must still be accepted by its own flag")
     from dr.cli.acceptances import acceptances, moment
     from dr.cli.host import hold
@@ -109,6 +109,11 @@ def carry_out(intent: Intent, options: Mapping[str, object]) -> int:
     finally:
         platform.close()
         app.close()
+
+
+def terminal() -> bool:
+    """Somebody can be asked."""
+    return sys.stdin.isatty()
 
 
 def _ask_region(platform: Platform, *, asked: bool) -> str:

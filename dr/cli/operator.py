@@ -45,7 +45,7 @@ class OperatorProcess:
 
     def __init__(self, state: Path, runbook: Path | None = None, log: Path | None = None, env: Mapping[str, str] | None = None) -> None:
         argv = [sys.executable, "-m", "dr.cli.operator", *([str(runbook)] if runbook else [])]
-        environment = {**os.environ, **(env or {}), "DR_STATE": str(state)}
+        environment = {**os.environ, **(env or {}), "DR_STATE": str(state), "DR_QUIET": "1"}
         with open(log or os.devnull, "ab") as errors:  # noqa: PTH123 — os.devnull is a name, not a place
             self._process = subprocess.Popen(
                 argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment, start_new_session=True
@@ -64,7 +64,7 @@ class OperatorProcess:
     def type(self, argv: Sequence[str]) -> None:
         """Starts one ``dr`` command in it; returns at once. Typing at a process that is dead is lost, as at a real keyboard."""
         assert self._process.stdin is not None, "stdin is a pipe"
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(BrokenPipeError, ValueError):  # dead, or closed by kill()
             self._process.stdin.write(json.dumps(list(argv)) + "\n")
             self._process.stdin.flush()
 

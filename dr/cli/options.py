@@ -52,7 +52,10 @@ def actor_option(function: F) -> F:
 
 def reason_option(*, required: bool = False) -> Callable[[F], F]:
     """``--reason``."""
-    return click.option("--reason", metavar="TEXT", default="", required=required, help="Why; it is journaled.")
+    text = "Why; it is journaled."
+    if required:  # a default, even None, would satisfy click
+        return click.option("--reason", metavar="TEXT", required=True, help=text)
+    return click.option("--reason", metavar="TEXT", default="", help=text)
 
 
 def acceptance_options(function: F) -> F:

@@ -10,10 +10,10 @@ from typing import Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from dr.config.problems import Problems, suggest
-from dr.config.source import Source, Value, read
+from dr.config.problems import Problems, dotted, suggest
+from dr.config.source import Place, Source, Value, read
 from dr.config.translate import NAME_EXPECTED, WRITTEN, note
-from dr.errors import DrError, StateUnreadable
+from dr.errors import DrError, FileError, StateUnreadable, UsageError
 from dr.model.base import Json
 from dr.model.runbook import NAME, Component, KindConfig, Runbook
 
@@ -87,6 +87,25 @@ def from_document(data: Json, kinds: Kinds | None = None) -> Runbook:
         raise StateUnreadable(
             f"the runbook that the run keeps does not fit this version of dr: {what}", hint="use the version of dr that started the run"
         ) from None
+
+
+def in_component(runbook: Runbook, name: str, error: UsageError) -> UsageError:
+    """What a kind said about its settings, with the line in the file; as it was where the file has changed since or is gone.
+
+    Kinds see settings, not files: they say ``database: metadata-dbx is not in needs``; the field at the front is looked up.
+    """
+    text = error.message.removeprefix(f"components.{name}: ").removeprefix(f"{name}: ")
+    try:
+        source = read(Path(runbook.path))
+    except FileError:
+        return error
+    if hashlib.sha256(source.raw).hexdigest() != runbook.sha256:
+        return error
+    field, _, rest = text.partition(": ")
+    place: Place = ("components", name)
+    if rest and all(part.isidentifier() for part in field.split(".")) and (*place, *field.split(".")) in source.lines:
+        place, text = (*place, *field.split(".")), rest
+    return FileError(source.shown, source.line(place), dotted(place), text, hint=error.hint)
 
 
 class _Reader:

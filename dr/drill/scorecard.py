@@ -82,8 +82,7 @@ def _at_most(read: Callable[[Results], float | None]) -> Callable[[Json, Results
     def check(wanted: Json, results: Results) -> _Finding:
         limit = wanted.total_seconds() if isinstance(wanted, timedelta) else wanted
         actual = read(results)
-        detail = "at most" + (f" {show_duration(wanted)}" if isinstance(wanted, timedelta) else "")
-        return _Finding(limit, actual, actual is not None and actual <= limit, detail)
+        return _Finding(limit, actual, actual is not None and actual <= limit)
 
     return check
 
@@ -91,7 +90,7 @@ def _at_most(read: Callable[[Results], float | None]) -> Callable[[Json, Results
 def _at_least(read: Callable[[Results], float | None]) -> Callable[[Json, Results], _Finding]:
     def check(wanted: Json, results: Results) -> _Finding:
         actual = read(results)
-        return _Finding(wanted, actual, actual is not None and actual >= wanted, "at least")
+        return _Finding(wanted, actual, actual is not None and actual >= wanted)
 
     return check
 

@@ -1,4 +1,4 @@
-"""One try of one step: read, act, read. The one place where an error becomes an outcome."""
+"""One try of one step: read, act, read; and one try of its undo. The one place where an error becomes an outcome."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 import tenacity
 
 from dr.engine import guards
-from dr.errors import EffectUnknown, Permanent, StepError, Transient
+from dr.errors import EffectUnknown, StepError, Transient
 from dr.model.evidence import Evidence, Fenced, RecoveryPoint
 from dr.model.words import Outcome, Verb
 from dr.ports import AttemptContext, Look, Operation, Seen
+
+_NOT_OURS = "the lease is not ours now"
 
 
 @dataclass(slots=True)
@@ -32,62 +34,90 @@ def attempt(operation: Operation, context: AttemptContext, *, look_first: bool =
     """
     result = Attempted(Outcome.FAILED)
     try:
-        _attempt(operation, context, result, look_first)
-    except Transient as error:
-        result.outcome, result.reason = Outcome.RETRY, _why(error)
-    except EffectUnknown as error:
-        result.outcome, result.reason = Outcome.UNKNOWN, _why(error)
-    except (Permanent, StepError) as error:
+        held = _acted(operation, context, result, look_first)
+        if held is not None:
+            _see_it_hold(operation, held, result)
+    except (Transient, EffectUnknown) as error:
+        unknown = result.acted and isinstance(error, EffectUnknown)
+        result.outcome, result.reason = Outcome.UNKNOWN if unknown else Outcome.RETRY, _why(error)
+    except StepError as error:
         result.outcome, result.reason = Outcome.FAILED, _why(error)
     except Exception as error:  # noqa: BLE001 - the one place where a bug in a kind becomes an outcome; after an act nothing is known
         result.outcome = Outcome.UNKNOWN if result.acted else Outcome.FAILED
-        result.reason = f"{type(error).__name__} in {type(operation).__name__}: a fault of the kind, please report it"
-    if result.outcome in (Outcome.RETRY, Outcome.UNKNOWN) and context.cancelled():
-        result.outcome = Outcome.UNKNOWN if result.outcome is Outcome.UNKNOWN else Outcome.CANCELLED
+        result.reason = _fault(error, operation)
+    if result.outcome is Outcome.RETRY and context.cancelled():
+        result.outcome = Outcome.CANCELLED
     return result
+
+
+def take_back(operation: Operation, context: AttemptContext) -> str | None:
+    """Undoes a step. Never raises: what went wrong is returned, None when nothing did."""
+    if not context.may_act():
+        return _NOT_OURS
+    try:
+        operation.undo(context)
+    except StepError as error:
+        return _why(error)
+    except Exception as error:  # noqa: BLE001 - as above: a worker that dies would leave its run waiting for ever
+        return _fault(error, operation)
+    return None
 
 
 def _why(error: StepError) -> str:
     return f"{error.message} (try: {error.hint})" if error.hint else error.message
 
 
-def _attempt(operation: Operation, context: AttemptContext, result: Attempted, look_first: bool) -> None:
+def _fault(error: Exception, operation: Operation) -> str:
+    """Without the message of the error: it may carry a secret."""
+    return f"{type(error).__name__} in {type(operation).__name__}: a fault of the kind, please report it"
+
+
+def _acted(operation: Operation, context: AttemptContext, result: Attempted, look_first: bool) -> AttemptContext | None:
+    """Observes and acts where that is needed and allowed; then the context to verify with."""
     seen = operation.observe(context)
     result.evidence.extend(seen.evidence)
     result.reason = seen.reason
     if seen.look is Look.DONE:
         result.outcome = Outcome.DONE if look_first else Outcome.ALREADY
-        return
+        return None
     if seen.look is Look.BLOCKED:
-        return
+        return None
     if context.step.verb is Verb.PROMOTE and not _may_promote(context, seen, result):
-        return
-    if context.cancelled():
-        result.outcome = Outcome.CANCELLED
-        return
-    result.evidence.extend(operation.preserve(context))
-    if not context.may_act():
-        result.outcome, result.reason = Outcome.CANCELLED, "the lease is not ours any more"
-        return
+        return None
+    if not context.cancelled():
+        result.evidence.extend(operation.preserve(context))
+    if context.cancelled() or not context.may_act():
+        # a lease that ran out while this process was stopped may still be renewed: the next attempt, or nobody here, acts
+        result.outcome = Outcome.CANCELLED if context.cancelled() else Outcome.RETRY
+        result.reason = "cancelled before it acted" if context.cancelled() else _NOT_OURS
+        return None
     result.acted = True
     result.evidence.extend(operation.act(replace(context, evidence=(*context.evidence, *result.evidence))))
-    context = replace(context, evidence=(*context.evidence, *result.evidence))
-    seen = _until_held(operation, context)
+    return replace(context, evidence=(*context.evidence, *result.evidence))
+
+
+def _see_it_hold(operation: Operation, context: AttemptContext, result: Attempted) -> None:
+    """Verifies. From here on nothing says any more that nothing happened."""
+    try:
+        seen = _until_held(operation, context)
+    except Transient as error:
+        raise EffectUnknown(f"acted, and could not see whether it holds: {error.message}", hint=error.hint) from error
     result.evidence.extend(seen.evidence)
     result.reason = seen.reason
     if seen.look is Look.DONE:
         result.outcome = Outcome.DONE
     elif seen.look is Look.NEEDED:
         result.outcome = Outcome.CANCELLED if context.cancelled() else Outcome.UNKNOWN
-        result.reason = f"acted, and could not see it hold in time: {seen.reason}"
+        result.reason = f"acted, and could not see it hold in time: {seen.reason}".removesuffix(": ")
 
 
 def _may_promote(context: AttemptContext, seen: Seen, result: Attempted) -> bool:
     component = context.step.component
     found = next((item for item in reversed(seen.evidence) if isinstance(item, RecoveryPoint)), None)
     verdicts = guards.before_promote(
-        component, context.found(Fenced, component), found, context.rpo, context.acceptances, context.clock.now()
-    )
+        component, context.found(Fenced, component), found, context.rpo, context.acceptances, context.clock.now(),
+        planned=context.intent.planned,
+    )  # fmt: skip
     no = guards.refused(verdicts)
     if no:
         result.guard = no[0].name

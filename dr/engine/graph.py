@@ -38,6 +38,14 @@ def build(needs: Mapping[str, Iterable[str]]) -> Graph[str]:
     return graph
 
 
+def add_unless_circular(graph: Graph[str], before: str, after: str) -> bool:
+    """Adds an edge between two nodes; False where it is there already, or where it would close a circle."""
+    if graph.has_edge(before, after) or nx.has_path(graph, after, before):
+        return False
+    graph.add_edge(before, after)
+    return True
+
+
 def needed_by(graph: Graph[str], node: str) -> frozenset[str]:
     """Everything that a node waits for, directly or not."""
     return frozenset(nx.ancestors(graph, node))

@@ -24,6 +24,9 @@ FLAG: Mapping[Guard, tuple[str, ...]] = {
     Guard.REVERSE_REPLICATION: ("--accept reverse-replication", "--reason TEXT"),
 }
 
+UNKNOWN_LOSS = ("--accept-data-loss unknown", "--reason TEXT")
+"""A loss that nobody can bound is not covered by a duration."""
+
 
 def accepted(guard: Guard, acceptances: Iterable[Acceptance]) -> Acceptance | None:
     """The newest acceptance of a guard that needs no bound."""
@@ -38,9 +41,9 @@ def accepted_loss(value: timedelta | None, acceptances: Iterable[Acceptance]) ->
     return None
 
 
-def _result(guard: Guard, reason: str, component: str | None, by: Acceptance | None) -> GuardResult:
+def _result(guard: Guard, reason: str, component: str | None, by: Acceptance | None, accept: tuple[str, ...] = ()) -> GuardResult:
     if by is None:
-        return GuardResult(name=guard, verdict=Verdict.REFUSED, reason=reason, component=component)
+        return GuardResult(name=guard, verdict=Verdict.REFUSED, reason=reason, component=component, accept=accept or FLAG.get(guard, ()))
     return GuardResult(name=guard, verdict=Verdict.OVERRIDDEN, reason=reason, component=component, overridden_by=by.actor)
 
 
@@ -106,7 +109,8 @@ def _replicating(value: Exposure, rpo: timedelta, acceptances: Sequence[Acceptan
     """I14: no planned move before replication towards the target is healthy and inside the RPO; the hand-over itself waits for zero."""
     if value.state is not Known.UNKNOWN and value.value is not None and value.value <= rpo:
         return _passed(Guard.REVERSE_REPLICATION, f"lag {show_duration(value.value)}", value.component)
-    text = f"replication of {value.component} is {show_duration(value.value)} behind, RPO {show_duration(rpo)}"
+    behind = None if value.state is Known.UNKNOWN else value.value
+    text = f"replication of {value.component} is {show_duration(behind)} behind, RPO {show_duration(rpo)}"
     return _result(
         Guard.REVERSE_REPLICATION, text + (f" ({value.reason})" if value.reason else ""), value.component,
         accepted(Guard.REVERSE_REPLICATION, acceptances),
@@ -127,7 +131,7 @@ def exposure(value: Exposure, rpo: timedelta, acceptances: Sequence[Acceptance])
         return _passed(Guard.EXPOSURE, f"{show_duration(value.value)} of {show_duration(rpo)}", value.component)
     loss = None if value.state is Known.UNKNOWN else value.value
     text = f"{value.component} would lose {show_duration(loss)}, RPO {show_duration(rpo)}" + (f" ({value.reason})" if value.reason else "")
-    return _result(Guard.EXPOSURE, text, value.component, accepted_loss(loss, acceptances))
+    return _result(Guard.EXPOSURE, text, value.component, accepted_loss(loss, acceptances), UNKNOWN_LOSS if loss is None else ())
 
 
 def before_promote(
@@ -137,10 +141,13 @@ def before_promote(
     rpo: timedelta,
     acceptances: Sequence[Acceptance],
     now: datetime,
+    *,
+    planned: bool,
 ) -> tuple[GuardResult, ...]:
     """I4 and I6, with what was found in this run and nothing else.
 
     Exposure = writes ended − recovery point; writes are known to have ended only where the old primary is fenced, else it is now.
+    ``planned``: nothing may be lost, whatever the RPO.
     """
     split = accepted(Guard.FENCE, acceptances)
     if fence is not None and fence.state in (FenceState.FENCED, FenceState.NOT_NEEDED):
@@ -148,7 +155,11 @@ def before_promote(
     else:
         tried = f"the fence of {component} was not acknowledged: {fence.proof}" if fence else f"{component} was not fenced"
         fenced = _result(Guard.FENCE, tried, component, split)
-    return fenced, exposure(exposure_at_promote(component, fence, found, now), rpo, acceptances)
+    lost = exposure_at_promote(component, fence, found, now)
+    if planned:
+        rpo = timedelta(0)
+        lost = lost.model_copy(update={"reason": "; ".join(filter(None, ["a planned move loses nothing", lost.reason]))})
+    return fenced, exposure(lost, rpo, acceptances)
 
 
 def exposure_at_promote(component: str, fence: Fenced | None, found: RecoveryPoint | None, now: datetime) -> Exposure:
@@ -171,9 +182,11 @@ def refused(results: Iterable[GuardResult]) -> tuple[GuardResult, ...]:
 
 
 def way_out(results: Iterable[GuardResult]) -> str:
-    """The flags that accept what was refused; empty where something refuses that nobody can accept."""
-    names = [item.name for item in refused(results)]
-    if any(not name.acceptable for name in names):
+    """The flags that accept what was refused, each once; empty where something refuses that nobody can accept."""
+    no = refused(results)
+    if any(not item.name.acceptable for item in no):
         return ""
-    flags = dict.fromkeys(flag for name in names for flag in FLAG[name])
+    flags = dict.fromkeys(flag for item in no for flag in item.accept or FLAG[item.name])
+    if UNKNOWN_LOSS[0] in flags:
+        flags.pop(FLAG[Guard.EXPOSURE][0], None)
     return " ".join(sorted(flags, key=lambda flag: flag.startswith("--reason")))

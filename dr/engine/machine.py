@@ -56,6 +56,7 @@ def apply(state: RunState, event: Event, at: datetime) -> tuple[RunState, list[C
 
     Raises:
         IllegalTransition: the table does not have it; the state is unchanged.
+        NotThere: the plan has no such step; the state is unchanged.
     """
     if isinstance(event, RunStarted):
         _run_started(state, event, at)
@@ -63,6 +64,7 @@ def apply(state: RunState, event: Event, at: datetime) -> tuple[RunState, list[C
         raise IllegalTransition(f"run {state.run_id}: {event.event} while the run is {'ended' if state.plan else 'not started'}")
     else:
         _HANDLERS[type(event)](state, event, at)
+    state.events += 1
     return state, _next(state)
 
 
@@ -87,8 +89,12 @@ def _timed_out(state: RunState, event: TimedOut, at: datetime) -> None:
 
 
 def _resumed(state: RunState, event: Resumed, at: datetime) -> None:
-    """Whatever was under way is looked at first; what failed is tried again: that is what a person means by "resume"."""
+    """Whatever was under way is looked at first; what failed is tried again: that is what a person means by "resume".
+
+    A person asked, so budgets start anew: else what a crash cut off would have no time left to be seen to hold.
+    """
     _run_to(state, RunTrigger.RESUME_BACK if state.rolling_back else RunTrigger.RESUME)
+    state.undo_failed = False
     state.epoch = event.epoch
     state.holder = event.holder
     state.add_actor(event.actor)
@@ -100,27 +106,30 @@ def _resumed(state: RunState, event: Resumed, at: datetime) -> None:
         if step.state is StepState.WAITING_APPROVAL:
             _step_to(state, step, Trigger.CRASH)
         elif step.state in (StepState.RUNNING, StepState.UNDOING, StepState.BACKOFF, StepState.UNKNOWN):
-            step.look_first = step.look_first or step.state is not StepState.BACKOFF
+            step.look_first = step.look_first or step.state.active
             step.clock = ClockKind.UTC
             _step_to(state, step, Trigger.CRASH)
         elif step.state in (StepState.FAILED, StepState.CANCELLED) and not state.passes(step) and not state.rolling_back:
             _step_to(state, step, Trigger.AGAIN)
-            step.first_started_at = None  # a person asked: the budget starts anew
-            step.attempts_in_budget = 0
+        if state.rolling_back and step.state is StepState.PENDING:
+            _step_to(state, step, Trigger.DROP)
+        step.first_started_at = None
+        step.attempts_in_budget = 0
     state.recount()
 
 
 def _cancel(state: RunState, event: CancelRequested, at: datetime) -> None:
+    _back_or_stop(state, f"cancelled by {event.actor}" + (f": {event.reason}" if event.reason else ""))
     state.add_actor(event.actor)
-    state.reason = f"cancelled by {event.actor}" + (f": {event.reason}" if event.reason else "")
-    _back_or_stop(state)
 
 
-def _back_or_stop(state: RunState) -> None:
+def _back_or_stop(state: RunState, reason: str) -> None:
     """Before the point of no return everything undoable is undone; after it nothing new starts and the run ends where it is."""
+    _run_to(state, RunTrigger.BACK)
+    state.reason = state.back_reason = reason
     state.rolling_back = True
     state.undo_wanted = not state.past_no_return
-    _run_to(state, RunTrigger.BACK)
+    state.undo_failed = False
     for step in state.steps.values():
         if step.state in (StepState.PENDING, StepState.WAITING_APPROVAL, StepState.BACKOFF, StepState.UNKNOWN):
             _step_to(state, step, Trigger.DROP)
@@ -136,6 +145,8 @@ def _turned(state: RunState, event: Turned, at: datetime) -> None:
 
 
 def _ended(state: RunState, event: RunEnded, at: datetime) -> None:
+    if state.active:
+        raise IllegalTransition(f"run {state.run_id}: ended while {state.active} steps are under way")
     _run_to(state, RunTrigger.END)
     state.outcome = event.outcome
     state.reason = event.reason
@@ -150,6 +161,7 @@ def _step_started(state: RunState, event: StepStarted, at: datetime) -> None:
     if step.waiting_for or state.status is not RunStatus.RUNNING or (step.spec.approval and not step.approved_by):
         raise IllegalTransition(f"step {event.step}: started while {step.waiting_for} needs are open or the run is {state.status}")
     _step_to(state, step, Trigger.START)
+    step.changed = state.events
     step.attempts += 1
     step.attempts_in_budget += 1
     step.started_at = step.started_at or at
@@ -166,9 +178,10 @@ def _step_ended(state: RunState, event: StepEnded, at: datetime) -> None:
         trigger = Trigger.FAIL
     _step_to(state, step, trigger)
     step.ended_at = at
+    step.changed = state.events
     step.outcome = event.outcome
-    step.acted = step.acted or event.acted or event.outcome is Outcome.UNKNOWN
-    step.look_first = event.outcome is Outcome.UNKNOWN
+    step.acted = step.acted or event.acted or event.outcome in (Outcome.UNKNOWN, Outcome.DONE)
+    step.look_first = step.look_first or step.acted
     step.reason, step.guard = event.reason, event.guard
     step.duration = event.duration if step.duration is None else step.duration + event.duration
     step.evidence.extend(event.evidence)
@@ -178,9 +191,8 @@ def _step_ended(state: RunState, event: StepEnded, at: datetime) -> None:
             state.deviations.append(f"{step.spec.id} failed and was not needed to go on: {step.reason}")
         state.satisfy(step)
     elif step.state is StepState.FAILED and state.status is RunStatus.RUNNING and state.rolls_back:
-        state.reason = f"{step.spec.id} failed: {step.reason}"
         state.failed_step = step.spec.id
-        _back_or_stop(state)
+        _back_or_stop(state, f"{step.spec.id} failed: {step.reason}")
     elif step.state in (StepState.BACKOFF, StepState.UNKNOWN):
         state.delays.append(step.spec.id)
 
@@ -214,17 +226,18 @@ def _approved(state: RunState, event: Approved, at: datetime) -> None:
 
 
 def _skip(state: RunState, event: SkipRequested, at: datetime) -> None:
+    """A person takes responsibility for its effect; while the run goes back: for its undo."""
     step = state.step(event.step)
-    if state.passes(step):
+    passed = state.passes(step)
+    if passed and not (state.rolling_back and step.to_undo):
         raise IllegalTransition(f"step {event.step}: skipped while nothing waits for it")
     _step_to(state, step, Trigger.SKIP)
     step.reason = f"skipped by {event.actor}: {event.reason}"
     step.ended_at = at
     state.deviations.append(f"{event.step} {step.reason}")
     state.add_actor(event.actor)
-    state.satisfy(step)
-    if state.status is RunStatus.RUNNING:
-        state.ready = [step_id for step_id in state.ready if step_id != event.step]
+    if not passed:
+        state.satisfy(step)
 
 
 def _accepted(state: RunState, event: Accepted, at: datetime) -> None:
@@ -237,19 +250,26 @@ def _observed(state: RunState, event: Observed, at: datetime) -> None:
 
 
 def _undo_started(state: RunState, event: UndoStarted, at: datetime) -> None:
-    if state.status is not RunStatus.ROLLING_BACK or not state.undo_wanted:
-        raise IllegalTransition(f"step {event.step}: undone while the run is {state.status}")
-    _step_to(state, state.step(event.step), Trigger.UNDO)
+    step = state.step(event.step)
+    if state.status is not RunStatus.ROLLING_BACK or not state.undo_wanted or state.active or not step.to_undo:
+        raise IllegalTransition(f"step {event.step}: undone while it is {step.state} and the run is {state.status}")
+    _step_to(state, step, Trigger.UNDO)
+    step.undo_began = True
+    state.recount()
 
 
 def _undo_ended(state: RunState, event: UndoEnded, at: datetime) -> None:
     step = state.step(event.step)
     _step_to(state, step, Trigger.UNDONE if event.ok else Trigger.UNDO_FAILED)
     step.ended_at = at
-    if not event.ok:
+    if event.ok:
+        step.acted = step.look_first = False
+        state.forget(step)
+    else:
         step.reason = f"undo failed: {event.reason}"
         state.reason = f"{event.step}: {step.reason}"
         state.undo_failed = True
+    state.recount()
 
 
 _TRIGGER = {
@@ -314,8 +334,9 @@ def _go_on(state: RunState) -> list[Command]:
     if not state.unsatisfied:
         return [*commands, EndRun(RunOutcome.COMPLETED, "")]
     if not commands and state.stuck():
-        failed = [step for step in state.steps.values() if step.state is StepState.FAILED and not state.passes(step)]
-        state.reason = f"{failed[0].spec.id} failed: {failed[0].reason}" if failed else "nothing can go on"
+        ended = (StepState.FAILED, StepState.CANCELLED)
+        first = next((step for step in state.steps.values() if step.state in ended and not state.passes(step)), None)
+        state.reason = f"{first.spec.id} {first.state}: {first.reason}" if first else "nothing can go on"
         _run_to(state, RunTrigger.STUCK)
         return [Stop(state.reason)]
     return commands
@@ -331,7 +352,6 @@ def _go_back(state: RunState) -> list[Command]:
     if state.undo_wanted:
         left = [step for step in state.steps.values() if step.to_undo]
         if left:
-            last = max(left, key=lambda step: (step.ended_at or step.started_at, state.order[step.spec.id]))
-            return [Undo(last.spec.id)]
-        return [EndRun(RunOutcome.ROLLED_BACK, state.reason)]
-    return [EndRun(RunOutcome.CANCELLED, state.reason)]
+            return [Undo(max(left, key=lambda step: step.changed).spec.id)]
+        return [EndRun(RunOutcome.ROLLED_BACK, state.back_reason)]
+    return [EndRun(RunOutcome.CANCELLED, state.back_reason)]

@@ -5,12 +5,13 @@ Chains know only themselves; what must come before what across components stands
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 
 from dr.engine import graph
+from dr.errors import UsageError
 from dr.model.lag import ComponentView
 from dr.model.plan import GuardResult, Plan, StepSpec
 from dr.model.runbook import Runbook
@@ -31,17 +32,22 @@ class Where(Enum):
 
 @dataclass(frozen=True)
 class Rule:
-    """Every step with a verb of ``before`` comes before every step with a verb of ``after``, where they meet as ``where`` says."""
+    """Every step with a verb of ``before`` comes before every step with a verb of ``after``, where they meet as ``where`` says.
+
+    yields: left out where the other rules already say the opposite; of two that yield the earlier one holds.
+    """
 
     before: tuple[Verb, ...]
     after: tuple[Verb, ...]
     where: tuple[Where, ...]
     why: str
     planned_only: bool = False
+    yields: bool = False
 
 
 PEOPLE = (V.APPROVAL, V.GATE, V.COMMAND)
-EFFECTS = tuple(verb for verb in Verb if verb not in (V.PREPARE, V.SNAPSHOT))
+WAY_OUT = (V.FREEZE, V.DRAIN, V.FENCE)
+EFFECTS = tuple(verb for verb in Verb if verb not in (V.PREPARE, V.SNAPSHOT, *WAY_OUT))
 UNTIL_SERVICE = tuple(verb for verb in Verb if verb not in (V.FOLLOW, V.FINGERPRINT, V.RELEASE))
 
 RULES: tuple[Rule, ...] = (
@@ -57,7 +63,10 @@ RULES: tuple[Rule, ...] = (
     Rule((V.REDIRECT, V.PROPAGATE), (V.VERIFY_OUTSIDE,), (Where.NEEDED, Where.NEEDING), "outside means through the public name"),
     Rule((V.VERIFY_OUTSIDE,), (V.FOLLOW, V.RELEASE), (Where.EVERY,), "service first, protection and thundering herds after"),
     Rule(PEOPLE, EFFECTS, (Where.NEEDED,), "what people put first comes first"),
-    Rule(UNTIL_SERVICE, PEOPLE, (Where.NEEDED,), "what people put after comes after"),
+    # a gate between database and Deployments cannot wait for a check through names that lead there only after the gate
+    Rule(UNTIL_SERVICE, PEOPLE, (Where.NEEDED,), "what people put after comes after", yields=True),
+    # nor can it hold the freeze of the Deployments, which the fence of the database waits for; a gate before both does
+    Rule(PEOPLE, WAY_OUT, (Where.NEEDED,), "what people put first comes first, on the way out, too", yields=True),
 )  # fmt: skip
 
 APPROVAL_COMPONENT = "approvals"
@@ -115,8 +124,11 @@ def make_plan(
         only: components to move; empty means all.
 
     Raises:
-        UsageError: the steps wait for each other in a circle.
+        UsageError: the steps wait for each other in a circle; two steps have one id; ``only`` names what is not in the runbook.
     """
+    for name in (*only, *chains):
+        if name not in runbook.components or name == APPROVAL_COMPONENT:
+            raise UsageError(f"{runbook.name}: {name} cannot be planned", hint=f"components: {', '.join(runbook.components)}")
     steps = [step for name, chain in chains.items() if not only or name in only for step in chain]
     steps = _approvals(runbook, intent, target) + steps
     specs = _joined([step.spec for step in steps], runbook, intent)
@@ -150,27 +162,35 @@ def _joined(specs: Sequence[StepSpec], runbook: Runbook, intent: Intent) -> list
     """The steps with the needs that the rules add, in an order in which each comes after what it needs."""
     components = graph.build({name: component.needs for name, component in runbook.components.items()})
     needed = {name: graph.needed_by(components, name) for name in runbook.components}
-    needs: dict[str, list[str]] = {spec.id: list(spec.needs) for spec in specs}
-    for after in specs:
-        for before in specs:
-            if before.id != after.id and before.id not in needs[after.id] and _ordered(before, after, needed, intent):
-                needs[after.id].append(before.id)
-    order = [step_id for wave in graph.waves(graph.build(needs)) for step_id in wave]
     by_id = {spec.id: spec for spec in specs}
-    return [by_id[step_id].model_copy(update={"needs": tuple(needs[step_id])}) for step_id in order]
+    if len(by_id) < len(specs):
+        raise UsageError("two steps have one id: " + ", ".join(sorted({spec.id for spec in specs if by_id[spec.id] is not spec})))
+    needs = {spec.id: list(spec.needs) for spec in specs}
+    rules = [rule for rule in RULES if intent.planned or not rule.planned_only]
+    must = (pair for rule in rules if not rule.yields for pair in _pairs(rule, specs, needed))
+    for before, after in (*_after_approval(specs), *must):
+        if before not in needs[after]:
+            needs[after].append(before)
+    joined = graph.build(needs)
+    for before, after in (pair for rule in rules if rule.yields for pair in _pairs(rule, specs, needed)):
+        if graph.add_unless_circular(joined, before, after):
+            needs[after].append(before)
+    return [by_id[step_id].model_copy(update={"needs": tuple(needs[step_id])}) for wave in graph.waves(joined) for step_id in wave]
 
 
-def _ordered(before: StepSpec, after: StepSpec, needed: Mapping[str, frozenset[str]], intent: Intent) -> bool:
-    if before.component == APPROVAL_COMPONENT:
-        return after.verb not in _BEFORE_APPROVAL
-    if after.component == APPROVAL_COMPONENT:
-        return False
-    for rule in RULES:
-        if before.verb in rule.before and after.verb in rule.after and (intent.planned or not rule.planned_only):
-            for where in rule.where:
-                if _meet(where, before.component, after.component, needed):
-                    return True
-    return False
+def _after_approval(specs: Sequence[StepSpec]) -> list[tuple[str, str]]:
+    approvals = [spec.id for spec in specs if spec.component == APPROVAL_COMPONENT]
+    return [(approval, spec.id) for spec in specs if spec.verb not in _BEFORE_APPROVAL for approval in approvals]
+
+
+def _pairs(rule: Rule, specs: Sequence[StepSpec], needed: Mapping[str, frozenset[str]]) -> Iterator[tuple[str, str]]:
+    """The ids of the steps that a rule puts in order."""
+    moved = [spec for spec in specs if spec.component != APPROVAL_COMPONENT]
+    earlier = [spec for spec in moved if spec.verb in rule.before]
+    for after in (spec for spec in moved if spec.verb in rule.after):
+        for before in earlier:
+            if before is not after and any(_meet(where, before.component, after.component, needed) for where in rule.where):
+                yield before.id, after.id
 
 
 def _meet(where: Where, before: str, after: str, needed: Mapping[str, frozenset[str]]) -> bool:

@@ -1,7 +1,7 @@
 """The embedded host of the machine: worker threads make attempts, one thread owns machine and journal.
 
-One turn of the loop: take everything that happened, apply it, journal it in one commit, then do what follows. The intent of a
-step (StepStarted) is in the same commit as what led to it and is durable before a worker sees it.
+One turn of the loop: take everything that happened, apply it, start as many steps as there are free workers, journal all that
+in one commit, then let the workers see it. The intent of a step (StepStarted) is durable before its operation is asked anything.
 """
 
 from __future__ import annotations
@@ -9,16 +9,19 @@ from __future__ import annotations
 import heapq
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from dr.engine import machine
-from dr.engine.attempt import Attempted, attempt
+from dr.engine.attempt import Attempted, attempt, take_back
 from dr.engine.state import Again, AskApproval, Command, EndRun, RunState, Start, Stop, Undo
-from dr.errors import IllegalTransition, LeaseLost, StepError
+from dr.errors import IllegalTransition, LeaseLost, NotThere
 from dr.model.events import (
+    Accepted,
     Approved,
+    CancelRequested,
     Event,
     PauseRequested,
     RetryDue,
@@ -32,12 +35,15 @@ from dr.model.events import (
     UndoEnded,
     UndoStarted,
 )
+from dr.model.evidence import Evidence
 from dr.model.plan import Plan
 from dr.model.words import RunStatus, StepState
 from dr.ports import AttemptContext, Clock, Inbox, Journal, Lease, Operation
 
 _POLL = 0.05
 _RENEW = 1.0
+_REQUESTS = (Accepted, Approved, CancelRequested, PauseRequested, SkipRequested, TimedOut, Turned)
+"""What may come too late: refused by the machine, it is said and forgotten. Everything else that is refused is a bug of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,7 @@ class Runner:
         operations: by step id; ``replan`` gives those of another plan when the run is turned.
         workers: at most so many attempts at once.
         changed: called after each commit with the state, in the loop's thread; must be quick.
+        say: one line for people about a step ("": about the run); called from any thread.
     """
 
     def __init__(
@@ -89,23 +96,29 @@ class Runner:
         self._threads: list[threading.Thread] = []
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._happened: queue.SimpleQueue[_Ended | _Undone | Event | None] = queue.SimpleQueue()
+        self._held_back: deque[Start | Undo] = deque()
         self._timers: list[tuple[float, str]] = []
+        self._taken = False
         self._turn: Turned | None = None
+        self._found: tuple[int, tuple[Evidence, ...]] = (0, ())
         self._abandon = threading.Event()
-        self._detached = False
+        self._interrupted = self._detached = False
 
     def run(self, first: Sequence[Event]) -> RunState:
         """Blocks until the run has ended, is paused, or was detached from.
 
         Args:
-            first: what happened before the loop begins: RunStarted, or Resumed with what came with it.
+            first: what happened before the loop begins: RunStarted, or Resumed with what came with it. Nothing is started
+                before all of it, and all requests that wait in the inbox, were taken in.
 
         Raises:
             StateLost: the journal cannot be written; nothing further was started.
             LeaseLost: another holder took over; nothing further was started.
         """
         try:
-            over = self._deliver(list(first))
+            # a pause that was asked for before a person said "resume" is over
+            waiting = [event for event in self._take() if not isinstance(event, PauseRequested)]
+            over = self._deliver([*first, *waiting])
             limit = self._clock.monotonic() + self._state.current_plan.time_limit.total_seconds()
             next_poll = next_renew = 0.0
             while not over and not self._detached:
@@ -118,7 +131,7 @@ class Runner:
                 while self._timers and self._timers[0][0] <= now:
                     happened.append(RetryDue(step=heapq.heappop(self._timers)[1]))
                 if now >= next_poll:
-                    happened += self._inbox.take(self._state.run_id)
+                    happened += self._take()
                     next_poll = now + _POLL
                 if now >= limit:
                     happened.append(TimedOut())
@@ -132,11 +145,9 @@ class Runner:
 
     def interrupt(self) -> None:
         """From a signal handler: the first call starts nothing new and waits, the second detaches. Both can be resumed."""
-        if self._state.status in (RunStatus.PAUSING, RunStatus.PAUSED):
-            self._detached = True
-            self._happened.put(None)
-        else:
-            self._happened.put(PauseRequested(actor=self._actor, reason="interrupted"))
+        self._detached = self._interrupted
+        self._interrupted = True
+        self._happened.put(None if self._detached else PauseRequested(actor=self._actor, reason="interrupted"))
 
     # --- the loop ---------------------------------------------------------------------------------------------------
 
@@ -159,37 +170,39 @@ class Runner:
         except queue.Empty:
             return happened
 
+    def _take(self) -> Sequence[Event]:
+        taken = self._inbox.take(self._state.run_id)
+        self._taken = self._taken or bool(taken)
+        return taken
+
     def _deliver(self, happened: Sequence[_Ended | _Undone | Event]) -> bool:
         """Applies, journals, acts. True once the run is over or paused."""
+        state = self._state
         rows: list[tuple[datetime, Event]] = []
-        launches: list[Start | Undo] = []
-        stop = False
         for item in happened:
             event = self._event(item)
             if event is not None:
-                stop = self._apply(event, rows, launches) or stop
-        if self._turn is not None and not self._state.active and self._state.status in (RunStatus.PAUSED, RunStatus.RUNNING):
-            turn, self._turn = self._turn, None
-            self._operations = self._replan(turn.plan) if self._replan else self._operations
-            self._timers.clear()
-            stop = self._apply(turn, rows, launches)
+                self._apply(event, rows)
+        self._turn_when_quiet(rows)
+        launches = self._fill(rows)
         if rows:
-            self._journal.append(self._state.run_id, rows)
-            self._inbox.confirm(self._state.run_id)
+            self._journal.append(state.run_id, rows)
+        if self._taken and self._turn is None:  # a request is final once it is journaled or refused, a turn once it is made
+            self._inbox.confirm(state.run_id)
+            self._taken = False
         for command in launches:
             self._launch(command)
-        self._changed(self._state)
-        return stop and self._turn is None
+        self._changed(state)
+        return state.status in (RunStatus.PAUSED, RunStatus.ENDED)
 
     def _event(self, item: _Ended | _Undone | Event) -> Event | None:
         """What happened as an event; None for what came too late to matter."""
         state = self._state
         if isinstance(item, _Ended):
-            result = item.result
+            step, result = state.steps[item.step], item.result
             return StepEnded(
-                step=item.step, attempt=state.steps[item.step].attempts, outcome=result.outcome, acted=result.acted, reason=result.reason,
-                evidence=tuple(result.evidence), guard=result.guard, duration=timedelta(seconds=item.seconds),
-                clock=state.steps[item.step].clock,
+                step=item.step, attempt=step.attempts, outcome=result.outcome, acted=result.acted, reason=result.reason,
+                evidence=tuple(result.evidence), guard=result.guard, duration=timedelta(seconds=item.seconds), clock=step.clock,
             )  # fmt: skip
         if isinstance(item, _Undone):
             return UndoEnded(step=item.step, ok=item.reason is None, reason=item.reason or "")
@@ -197,48 +210,65 @@ class Runner:
             return None
         if isinstance(item, Turned):
             self._turn = item
-            busy = state.status is RunStatus.RUNNING and state.active
+            busy = state.active and state.status in (RunStatus.RUNNING, RunStatus.ROLLING_BACK)
             return PauseRequested(actor=item.actor, reason="to be turned") if busy else None
         return item
 
-    def _apply(self, event: Event, rows: list[tuple[datetime, Event]], launches: list[Start | Undo]) -> bool:
-        """One event and all that follows from it at once. What a person asked for and the table refuses is not journaled."""
+    def _turn_when_quiet(self, rows: list[tuple[datetime, Event]]) -> None:
+        if self._turn is None or self._state.active:
+            return
+        turn, self._turn = self._turn, None
+        if self._state.status is not RunStatus.ENDED:  # else the machine refuses it
+            self._operations = self._replan(turn.plan) if self._replan else self._operations
+            self._timers.clear()
+            self._held_back.clear()
+        self._apply(turn, rows)
+
+    def _apply(self, event: Event, rows: list[tuple[datetime, Event]]) -> None:
+        """One event and all that follows from it at once. What a person asked for and the machine refuses is not journaled."""
         at = self._clock.now()
         try:
             _, commands = machine.apply(self._state, event, at)
-        except IllegalTransition:
-            if isinstance(event, (Approved, SkipRequested, PauseRequested, TimedOut)):
-                return False
-            raise
+        except (IllegalTransition, NotThere) as error:
+            if not isinstance(event, _REQUESTS):
+                raise
+            self._say(getattr(event, "step", ""), f"refused: {error.message}")
+            return
         rows.append((at, event))
-        stop = False
         for command in commands:
-            stop = self._follow(command, rows, launches) or stop
-        return stop
+            self._follow(command, rows)
 
-    def _follow(self, command: Command, rows: list[tuple[datetime, Event]], launches: list[Start | Undo]) -> bool:
+    def _follow(self, command: Command, rows: list[tuple[datetime, Event]]) -> None:
         match command:
-            case Start(step, look_first):
-                launches.append(command)
-                return self._apply(
-                    StepStarted(step=step, attempt=self._state.steps[step].attempts + 1, look_first=look_first), rows, launches
-                )
-            case Undo(step):
-                launches.append(command)
-                return self._apply(UndoStarted(step=step), rows, launches)
+            case Start() | Undo():
+                self._held_back.append(command)
             case Again(step, number, backoff):
                 most = min(backoff.cap.total_seconds(), backoff.base.total_seconds() * 2 ** (number - 1))
                 delay = self._clock.uniform(0.0, most)
                 heapq.heappush(self._timers, (self._clock.monotonic() + delay, step))
-                return self._apply(RetryScheduled(step=step, delay=timedelta(seconds=delay)), rows, launches)
+                self._apply(RetryScheduled(step=step, delay=timedelta(seconds=delay)), rows)
             case AskApproval(step):
                 self._say(step, f"waits for approval: dr approve {self._state.run_id} {step}")
-                return False
-            case Stop():
-                return True
             case EndRun(outcome, reason):
-                self._apply(RunEnded(outcome=outcome, reason=reason), rows, launches)
-                return True
+                self._apply(RunEnded(outcome=outcome, reason=reason), rows)
+            case Stop():
+                pass  # the status says it
+
+    def _fill(self, rows: list[tuple[datetime, Event]]) -> list[Start | Undo]:
+        """Says the intent of what was held back, while there are free workers; what the run does not want any more is dropped."""
+        state = self._state
+        launches: list[Start | Undo] = []
+        while self._held_back and state.active < self._most:
+            command = self._held_back.popleft()
+            step = state.steps[command.step]
+            if isinstance(command, Undo):
+                if state.status is RunStatus.ROLLING_BACK and step.to_undo and not state.active:
+                    self._apply(UndoStarted(step=command.step), rows)
+                    launches.append(command)
+            elif state.status is RunStatus.RUNNING and step.state is StepState.PENDING:
+                self._apply(StepStarted(step=command.step, attempt=step.attempts + 1, look_first=command.look_first), rows)
+                launches.append(command)
+        return launches
 
     # --- the workers ------------------------------------------------------------------------------------------------
 
@@ -264,26 +294,26 @@ class Runner:
         self._happened.put(_Ended(context.step.id, result, self._clock.monotonic() - started))
 
     def _undo(self, operation: Operation, context: AttemptContext) -> None:
-        try:
-            operation.undo(replace(context, cancelled=self._abandon.is_set))
-        except StepError as error:
-            self._happened.put(_Undone(context.step.id, f"{error.message} {error.hint}".strip()))
-        else:
-            self._happened.put(_Undone(context.step.id, None))
+        reason = take_back(operation, replace(context, cancelled=self._abandon.is_set))
+        self._happened.put(_Undone(context.step.id, reason))
 
     def _context(self, step_id: str) -> AttemptContext:
         state, plan = self._state, self._state.current_plan
         step = state.steps[step_id]
-        used = self._clock.now() - step.first_started_at if step.first_started_at else timedelta(0)
+        left = step.spec.budget
+        if step.first_started_at is not None and step.state is StepState.RUNNING:  # an undo has a budget of its own
+            left -= self._clock.now() - step.first_started_at
+        if self._found[0] != state.events:  # one tuple for all attempts that see the same
+            self._found = state.events, tuple(state.evidence)
         return AttemptContext(
             run_id=state.run_id, step=step.spec, intent=plan.intent, source=plan.source, target=plan.target, number=step.attempts,
             key=f"{state.run_id}/{step_id}", epoch=state.epoch, actor=self._actor, clock=self._clock,
-            deadline=self._clock.monotonic() + (step.spec.budget - used).total_seconds(),
+            deadline=self._clock.monotonic() + left.total_seconds(),
             rpo=plan.component_rpo.get(step.spec.component, plan.rpo),
-            evidence=tuple(state.evidence), acceptances=tuple(state.acceptances), approved_by=step.approved_by,
+            evidence=self._found[1], acceptances=tuple(state.acceptances), approved_by=step.approved_by,
             outage_began=state.outage_began, may_act=self._lease.valid, cancelled=self._cancelled,
             say=lambda text: self._say(step_id, text),
         )  # fmt: skip
 
     def _cancelled(self) -> bool:
-        return self._abandon.is_set() or self._state.status is RunStatus.ROLLING_BACK
+        return self._abandon.is_set() or self._state.rolling_back

@@ -14,7 +14,8 @@ from dr.model.words import ClockKind, Outcome, RunOutcome, RunStatus, StepState
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Journal StepStarted, then run one attempt."""
+    """Journal StepStarted, then run one attempt. A host may hold it back for a free worker; it drops it when the step is not
+    pending any more or the run does not go on."""
 
     step: str
     look_first: bool
@@ -66,7 +67,10 @@ class StepRun:
     """One step of a run.
 
     waiting_for: how many needs are open; Invariant: 0 <= waiting_for <= len(spec.needs).
-    acted: an attempt may have had an effect. look_first: the next attempt must read the world before it acts.
+    acted: this run had its effect, or may have had it. look_first: as acted, or an attempt was cut off by a crash; what the next
+        attempt finds done was done by this run. Both stay until an undo has taken the effect back.
+    undo_began: its effect is being, or was, taken back: nothing may rely on what it found.
+    changed: number of the event that started or ended its newest attempt; undo goes backwards by it, not by clocks.
     duration: sum over attempts, without the delays between them.
     """
 
@@ -77,6 +81,8 @@ class StepRun:
     attempts_in_budget: int = 0
     acted: bool = False
     look_first: bool = False
+    undo_began: bool = False
+    changed: int = 0
     outcome: Outcome | None = None
     started_at: datetime | None = None
     first_started_at: datetime | None = None
@@ -91,19 +97,18 @@ class StepRun:
     @property
     def to_undo(self) -> bool:
         """It may have had an effect that its undo takes back."""
-        return (
-            self.spec.undoable
-            and (self.acted or self.look_first)
-            and self.state in (StepState.DONE, StepState.FAILED, StepState.CANCELLED)
-        )
+        return self.spec.undoable and self.look_first and self.state in (StepState.DONE, StepState.FAILED, StepState.CANCELLED)
 
 
 @dataclass(slots=True)
 class RunState:
     """A run: a fold over its events.
 
+    events: how many were applied.
     active: steps with an attempt or an undo under way. unsatisfied: steps that the run still needs.
-    ready: steps whose needs are satisfied and that were not started yet. delays: steps whose delay is to be drawn.
+    ready: steps whose needs are satisfied and whose start is to be said. delays: steps whose delay is to be drawn.
+    back_reason: why the run goes back; ``reason`` changes with every pause.
+    no_return: an irreversible step of an earlier plan of this run acted, or may have.
     """
 
     run_id: str
@@ -119,9 +124,9 @@ class RunState:
     ended_at: datetime | None = None
     outage_began: datetime | None = None
     across_crash: bool = False
+    events: int = 0
     steps: dict[str, StepRun] = field(default_factory=dict)
     dependents: dict[str, list[str]] = field(default_factory=dict)
-    order: dict[str, int] = field(default_factory=dict)
     active: int = 0
     unsatisfied: int = 0
     ready: list[str] = field(default_factory=list)
@@ -131,8 +136,10 @@ class RunState:
     deviations: list[str] = field(default_factory=list)
     evidence: list[Evidence] = field(default_factory=list)
     rolling_back: bool = False
+    back_reason: str = ""
     undo_wanted: bool = False
     undo_failed: bool = False
+    no_return: bool = False
     failed_step: str | None = None
 
     def step(self, step_id: str) -> StepRun:
@@ -152,8 +159,8 @@ class RunState:
     @property
     def past_no_return(self) -> bool:
         """An irreversible step has acted, or may have."""
-        return any(
-            step.spec.irreversible and (step.acted or step.look_first or step.state is StepState.RUNNING) for step in self.steps.values()
+        return self.no_return or any(
+            step.spec.irreversible and (step.look_first or step.state is StepState.RUNNING) for step in self.steps.values()
         )
 
     @property
@@ -174,8 +181,12 @@ class RunState:
         self._lay_out(event.plan, {})
 
     def turn(self, event: Turned) -> None:
-        """Takes another plan in; what is satisfied stays so, what was tried is looked at first."""
+        """Takes another plan in; what is done stays so, what may have acted is looked at first, what was skipped is due again."""
         kept = self.steps
+        self.no_return = self.past_no_return
+        for step in kept.values():
+            if step.undo_began:
+                self.forget(step)
         self.add_actor(event.actor)
         self.deviations.append(f"turned from {self.current_plan.intent} into {event.plan.intent} by {event.actor}: {event.reason}")
         self.outage_began = event.outage_began or self.outage_began
@@ -185,18 +196,16 @@ class RunState:
 
     def _lay_out(self, plan: Plan, kept: dict[str, StepRun]) -> None:
         self.plan = plan
-        self.steps, self.dependents, self.order = {}, {}, {}
-        for number, spec in enumerate(plan.steps):
+        self.steps, self.dependents = {}, {}
+        for spec in plan.steps:
             old = kept.get(spec.id)
             step = StepRun(spec, len(spec.needs))
             if old is not None and old.spec.verb is spec.verb and old.state in (StepState.DONE, StepState.ALREADY):
                 old.spec, old.waiting_for = spec, len(spec.needs)
                 step = old
             elif old is not None:
-                step.look_first = old.attempts > 0
-                step.acted = old.acted
+                step.look_first, step.acted, step.changed = old.look_first, old.acted, old.changed
             self.steps[spec.id] = step
-            self.order[spec.id] = number
             for need in spec.needs:
                 self.dependents.setdefault(need, []).append(spec.id)
         self.recount()
@@ -212,6 +221,11 @@ class RunState:
         if self.rolling_back:
             self.ready = []
 
+    def forget(self, step: StepRun) -> None:
+        """What a step found does not hold any more (a fence that was opened again is no fence)."""
+        gone = {id(item) for item in step.evidence}
+        self.evidence = [item for item in self.evidence if id(item) not in gone]
+
     def satisfy(self, step: StepRun) -> None:
         """Counts a step as satisfied, once; what waited only for it becomes ready."""
         self.unsatisfied -= 1
@@ -222,11 +236,11 @@ class RunState:
                 self.ready.append(name)
 
     def stuck(self) -> bool:
-        """Nothing is under way, due, or asked of a person."""
-        if self.active or self.ready:
-            return False
+        """Nothing is under way, ready, due, or asked of a person."""
         waiting = (StepState.BACKOFF, StepState.UNKNOWN, StepState.WAITING_APPROVAL)
-        return not any(step.state in waiting for step in self.steps.values())
+        return not self.active and not any(
+            step.state in waiting or (step.state is StepState.PENDING and not step.waiting_for) for step in self.steps.values()
+        )
 
     def add_actor(self, actor: str) -> None:
         """Notes who had a hand in it, once."""

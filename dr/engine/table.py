@@ -71,19 +71,22 @@ STEP_TABLE: Mapping[tuple[StepState, Trigger], StepState] = {
     (_S.FAILED, _T.AGAIN): _S.PENDING,
     (_S.FAILED, _T.SKIP): _S.SKIPPED,
     (_S.CANCELLED, _T.AGAIN): _S.PENDING,
+    (_S.CANCELLED, _T.SKIP): _S.SKIPPED,
     # undone is what may have taken effect, however its attempt ended
     (_S.DONE, _T.UNDO): _S.UNDOING,
     (_S.FAILED, _T.UNDO): _S.UNDOING,
     (_S.CANCELLED, _T.UNDO): _S.UNDOING,
     (_S.UNDOING, _T.UNDONE): _S.UNDONE,
-    (_S.UNDOING, _T.UNDO_FAILED): _S.DONE,
-    (_S.UNDOING, _T.CRASH): _S.DONE,
+    # how far an undo came is not known: no longer done, may still have an effect
+    (_S.UNDOING, _T.UNDO_FAILED): _S.FAILED,
+    (_S.UNDOING, _T.CRASH): _S.FAILED,
 }
 
 _R, _U = RunStatus, RunTrigger
 RUN_TABLE: Mapping[tuple[RunStatus, RunTrigger], RunStatus] = {
     (_R.RUNNING, _U.PAUSE): _R.PAUSING,
     (_R.PAUSING, _U.PAUSE): _R.PAUSING,
+    (_R.ROLLING_BACK, _U.PAUSE): _R.PAUSING,
     (_R.PAUSING, _U.QUIET): _R.PAUSED,
     (_R.RUNNING, _U.STUCK): _R.PAUSED,
     (_R.ROLLING_BACK, _U.STUCK): _R.PAUSED,
@@ -91,6 +94,7 @@ RUN_TABLE: Mapping[tuple[RunStatus, RunTrigger], RunStatus] = {
     (_R.RUNNING, _U.RESUME): _R.RUNNING,
     (_R.PAUSING, _U.RESUME): _R.RUNNING,
     (_R.PAUSED, _U.RESUME): _R.RUNNING,
+    (_R.PAUSING, _U.RESUME_BACK): _R.ROLLING_BACK,
     (_R.PAUSED, _U.RESUME_BACK): _R.ROLLING_BACK,
     (_R.ROLLING_BACK, _U.RESUME_BACK): _R.ROLLING_BACK,
     (_R.RUNNING, _U.BACK): _R.ROLLING_BACK,
@@ -99,6 +103,7 @@ RUN_TABLE: Mapping[tuple[RunStatus, RunTrigger], RunStatus] = {
     (_R.ROLLING_BACK, _U.BACK): _R.ROLLING_BACK,
     (_R.RUNNING, _U.TURN): _R.RUNNING,
     (_R.PAUSED, _U.TURN): _R.RUNNING,
+    (_R.ROLLING_BACK, _U.TURN): _R.RUNNING,
     (_R.RUNNING, _U.END): _R.ENDED,
     (_R.PAUSED, _U.END): _R.ENDED,
     (_R.ROLLING_BACK, _U.END): _R.ENDED,

@@ -169,7 +169,10 @@ class Lab:
             ]
             _all(runtimes)
             say("runtimes serve the Deployments")
-            _all([pool.submit(servers.start_client, workload.deployments), pool.submit(servers.start_agent)])
+            client = servers.start_client(workload.deployments)
+            servers.start_agent()
+            servers.wait_healthy(client)
+            say("every name accepts writes from outside")
         for region in self.layout.regions:
             reach.connect(region)
 

@@ -202,6 +202,11 @@ class Layout:
         return self.state / "client"
 
     @property
+    def client_config(self) -> Path:
+        """What the outside client was told."""
+        return self.client / "client.json"
+
+    @property
     def ledger(self) -> Path:
         """The outside client's record of acknowledged writes."""
         return self.client / "ledger.jsonl"

@@ -27,6 +27,7 @@ from dr.lab.layout import (
 )  # fmt: skip
 from dr.lab.link_control import link_config
 from dr.lab.parts import Programs
+from dr.lab.platform import ledger
 from dr.lab.platform.config import AgentConfig, ClientConfig, Endpoint, RuntimeConfig, Served, write_config, writes_per_second
 from dr.lab.postgres_server import PostgresServer
 from dr.lab.processes import MARK_VARIABLE, STATE_OF_MARK_VARIABLE, spawn
@@ -95,14 +96,15 @@ class Servers:
         listeners = [(region.link, POSTGRES_PORT) for region in self.layout.regions]
         self._wait_listening("link", None, (LINK_CONTROL, *listeners))
 
-    def start_client(self, count: int) -> None:
-        """Starts the independent outside client."""
+    def start_client(self, count: int) -> ClientConfig:
+        """Starts the independent outside client; returns what it was told."""
         config = ClientConfig(
             account=self._account_name, ledger=self.layout.ledger, authority=self.layout.authority, dns=self._dns, port=PUBLIC_PORT,
             deployments=tuple(Served.of(item) for item in deployments(count)), writes_per_second=writes_per_second(count),
         )  # fmt: skip
-        path = write_config(self.layout.client / "client.json", config)
-        self._start("client", None, self._python("dr.lab.platform.client", path), folder=self.layout.client)
+        path = write_config(self.layout.client_config, config)
+        self._start("client", None, self._python("dr.lab.platform.client", path), folder=self.layout.client, log="client.log")
+        return config
 
     def start_agent(self) -> None:
         """Starts the remote-execution agent of the first Deployment."""
@@ -111,7 +113,7 @@ class Servers:
             port=PUBLIC_PORT, hostname=deployments(1)[0].hostname_remote,
         )  # fmt: skip
         path = write_config(self.layout.client / "agent.json", config)
-        self._start("agent", None, self._python("dr.lab.platform.agent", path), folder=self.layout.client)
+        self._start("agent", None, self._python("dr.lab.platform.agent", path), folder=self.layout.client, log="agent.log")
 
     @property
     def _account_name(self) -> str | None:
@@ -127,7 +129,7 @@ class Servers:
 
     def _start(
         self, server: str, region: RegionLayout | None, argv: Sequence[str], *, folder: Path, pidfile: Path | None = None,
-        stop: Literal["SIGTERM", "SIGQUIT"] = "SIGTERM", variables: Mapping[str, str] | None = None,
+        log: str = "log", stop: Literal["SIGTERM", "SIGQUIT"] = "SIGTERM", variables: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         name = f"{region.name}.{server}" if region else server
         running = next((record for record in self.records.all() if record.name == name), None)
@@ -140,7 +142,7 @@ class Servers:
             **(variables or {}),
         }  # fmt: skip
         process = spawn(
-            argv, environment=environment, log=folder / "log",
+            argv, environment=environment, log=folder / log,
             folder=Path("/") if ours else folder, account=None if ours else self.account,
         )  # fmt: skip
         self.records.add(
@@ -149,6 +151,17 @@ class Servers:
                 pidfile=str(pidfile) if pidfile else None, stop=stop,
             )
         )  # fmt: skip
+
+    def wait_healthy(self, client: ClientConfig) -> None:
+        """Until every name has accepted a write of the outside client, and the agent has polled. Raises LabError."""
+        since, deadline = self.clock.now(), self.clock.monotonic() + _READY_SECONDS
+        while not ledger.settled(client, self.layout.agent_ledger, since):
+            dead = [name for name in ("client", "agent") if not any(item.process() for item in self.records.all(server=name))]
+            if dead or self.clock.monotonic() > deadline:
+                reason = f"{dead[0]} ended" if dead else "no write was acknowledged for every name"
+                log = self.layout.client / f"{dead[0] if dead else 'client'}.log"
+                raise LabError(f"the platform is not healthy from outside: {reason}: {_tail(log)}", hint=f"see {log}")
+            self.clock.sleep(_POLL_SECONDS)
 
     def _wait_listening(self, server: str, region: RegionLayout | None, endpoints: Sequence[tuple[str, int]]) -> None:
         name = f"{region.name}.{server}" if region else server

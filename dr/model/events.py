@@ -132,7 +132,7 @@ class Accepted(Frozen):
 
 
 class Turned(Frozen):
-    """The run goes on with another intent (a switchover becomes a failover). Satisfied steps of the same id stay satisfied."""
+    """The run goes on with another intent (a switchover becomes a failover). Done steps of the same id stay done."""
 
     event: Literal["turned"] = "turned"
     plan: Plan
@@ -188,8 +188,8 @@ _ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 def encode(event: Event) -> str:
-    """One event as JSON; ``decode`` gives it back equal. Defaults are left out, the discriminators stay."""
-    return event.model_dump_json(exclude_none=True)
+    """One event as JSON; ``decode`` gives it back equal. ``null`` stays: it says "unknown" in fields that must be given."""
+    return event.model_dump_json()
 
 
 def decode(text: str) -> Event:

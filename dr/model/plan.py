@@ -74,13 +74,14 @@ class Slack(Frozen):
 
 
 class GuardResult(Frozen):
-    """What one guard said, and who overrode it."""
+    """What one guard said, and who overrode it. ``accept``: the flags that accept what it refuses; empty where nobody can."""
 
     name: Guard
     verdict: Verdict
     reason: str
     component: str | None = None
     overridden_by: str | None = None
+    accept: tuple[str, ...] = ()
 
 
 class Acceptance(Frozen):

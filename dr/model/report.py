@@ -88,13 +88,14 @@ class CriticalPath(Frozen):
 
 
 class GuardReport(Frozen):
-    """What a guard said and who overrode it."""
+    """What a guard said and who overrode it. ``accept``: the flags that accept what it refuses; empty where nobody can."""
 
     name: Guard
     verdict: Verdict
     reason: str
     component: str | None = None
     overridden_by: str | None = None
+    accept: tuple[str, ...] = ()
 
 
 class Debt(Frozen):

@@ -6,7 +6,10 @@ from dr.model.base import Duration, Frozen, Moment
 
 
 class HostnameTruth(Frozen):
-    """One public hostname as the client saw it around its longest outage. None where it never failed or never came back."""
+    """One public hostname as the client saw it around its longest outage.
+
+    Never failed: only ``last_ok``, the newest acknowledged write. Not come back: ``first_fail`` without ``first_ok_after``.
+    """
 
     hostname: str
     last_ok: Moment | None
@@ -20,18 +23,31 @@ class HostnameTruth(Frozen):
             return None
         return (self.first_ok_after - self.last_ok).total_seconds()
 
+    @property
+    def at_least_seconds(self) -> float | None:
+        """First failed to first acknowledged write: the outage was no shorter, whatever the client's rhythm."""
+        if self.first_fail is None or self.first_ok_after is None:
+            return None
+        return (self.first_ok_after - self.first_fail).total_seconds()
+
 
 class Truth(Frozen):
     """What the independent client knows.
 
-    outage: longest outage of a hostname, last to first acknowledged write; None when one never came back.
+    outage: longest outage of a hostname, last to first acknowledged write; None when one has not come back, zero when none ever failed.
+    outage_at_least: the same from the first failed attempt on. The real outage lies between the two; they differ by up to the time
+        between two writes through one name (a second at 80 Deployments).
+    lost_writes: acknowledged, and not listed by their Deployment any more.
+    unconfirmed_writes: acknowledged, but their Deployment does not answer now: neither there nor lost.
     served_by: the region that acknowledged the newest write of each hostname, as its answer said; empty where not noted.
     loss_window: from the last acknowledged write that is there to the last acknowledged write that is not, worst of all Deployments.
     """
 
     outage: Duration | None
+    outage_at_least: Duration | None = None
     acknowledged_writes: int
     lost_writes: int
+    unconfirmed_writes: int = 0
     loss_window: Duration
     hostnames: tuple[HostnameTruth, ...]
     agent_polls_after: int = 0

@@ -34,7 +34,9 @@ class Piece:
 
 def label(value: float) -> str:
     """A duration at an axis."""
-    return "0" if abs(value) < 1e-9 else span(value)
+    if abs(value) < 1e-9:
+        return "0"
+    return f"{value:g}\u00a0s".replace("-", "−") if 0.1 <= abs(value) < 60 else span(value)
 
 
 def ticks(low: float, high: float, wanted: int = 6) -> tuple[list[float], float]:

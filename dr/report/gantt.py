@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from dr.model.report import FaultReport, RunReport, StepReport
 from dr.model.words import StepState
 from dr.report.axis import PARTS, WIDTH, Piece, Tick, label, ticks
-from dr.report.wording import span
+from dr.report.wording import count, span
 
 LEFT, RIGHT = 218.0, 66.0
 ROW, BAR = 21.0, 11.0
-LETTER = 6.1
+LETTER = 6.9
 """About how wide a letter of a marker is."""
 
 
@@ -88,14 +88,15 @@ def gantt(report: RunReport, faults: Sequence[FaultReport] = ()) -> Gantt | None
     top = 30.0 + 13.0 * max((mark.lane for mark in marks), default=0)
     rows = _rows(report, x, top + 12)
     bottom = top + 12 + ROW * len(rows)
-    rto_at = zero + timedelta(seconds=report.objectives.rto_seconds) if stamps.outage_began else None
+    rto = report.objectives.rto_seconds
+    rto_at = zero + timedelta(seconds=rto) if stamps.outage_began else None
     inside = rto_at is not None and (rto_at - zero).total_seconds() <= high
-    factor = report.objectives.rto_seconds / (high - low)
+    widths = count(round(rto / (high - low)))
     return Gantt(
         height=bottom + 26, top=top, bottom=bottom, rows=rows,
         ticks=tuple(Tick(round(LEFT + plot * (value - low) / (high - low), 2), label(value)) for value in values if value >= low),
         marks=marks, ribbon=_ribbon(report, x, low, zero), links=_links(report, rows, x), before=before,
-        after="" if inside or not report.intent.moves else f"RTO {span(report.objectives.rto_seconds)}: {factor:,.0f} × this width",
+        after="" if inside or not report.intent.moves else f"RTO {span(rto)} lies {widths} times this width further on",
         rto=x(rto_at) if inside and rto_at is not None else None,
     )  # fmt: skip
 

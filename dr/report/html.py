@@ -96,8 +96,8 @@ def run_verdict(report: RunReport) -> Verdict:
             why = f"; {' and '.join(unknown)} unknown, which counts as missed" if unknown else ""
             return Verdict("bad", "Objective missed", f"Completed, but {' and '.join(missed)} not met{why}.")
         if not report.intent.moves:
-            return Verdict("good", "Completed", f"{report.from_region} and {report.to_region} replicate again.")
-        return Verdict("good", "Completed", f"{report.to_region} took over from {report.from_region}, within every objective.")
+            return Verdict("good", "Completed", f"Replication runs again between {report.from_region} and {report.to_region}.")
+        return Verdict("good", "Completed", f"Service moved from {report.from_region} to {report.to_region}, within every objective.")
     said = {
         RunOutcome.ALREADY: Verdict("good", "Nothing to do", f"{report.to_region} was primary already."),
         RunOutcome.REFUSED: Verdict("warn", "Refused", "Nothing was touched."),
@@ -139,8 +139,10 @@ def _environment() -> Environment:
     )  # fmt: skip
     made.filters.update(
         span=wording.span, moment=wording.moment, clock=wording.clock, day=wording.day, count=wording.count, plain=wording.plain,
-        words=wording.words, rpa=_rpa, intent=_intent,
+        words=wording.words, upper_first=wording.upper_first, rpa=_rpa, intent=_intent,
     )  # fmt: skip
-    made.globals.update(share=wording.share, since=_since, gantt_row=gantt.ROW, gantt_bar=gantt.BAR, width=axis.WIDTH, left=gantt.LEFT,
-                        right=gantt.RIGHT, lag_left=pictures.LAG_LEFT, lag_top=pictures.LAG_TOP, lag_height=pictures.LAG_HEIGHT)  # fmt: skip
+    made.globals.update(
+        share=wording.share, since=_since, says=wording.expectation, gantt_row=gantt.ROW, gantt_bar=gantt.BAR, width=axis.WIDTH,
+        left=gantt.LEFT, right=gantt.RIGHT, lag_left=pictures.LAG_LEFT, lag_top=pictures.LAG_TOP, lag_height=pictures.LAG_HEIGHT,
+    )  # fmt: skip
     return made

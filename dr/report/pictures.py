@@ -10,7 +10,7 @@ from dr.model.lag import LagSample
 from dr.model.report import RunReport, TruthReport
 from dr.model.words import Known
 from dr.report.axis import PARTS, WIDTH, Piece, Tick, label, ticks
-from dr.report.wording import span
+from dr.report.wording import count, span
 
 LAG_TOP, LAG_HEIGHT, LAG_LEFT = 12.0, 108.0, 62.0
 
@@ -98,7 +98,7 @@ def _lag_chart(component: str, samples: Sequence[LagSample], until: datetime, rp
         ticks_x=tuple(Tick(round(LAG_LEFT + plot * (1 + value / length), 2), label(value)) for value in values_x if value >= -length),
         ticks_y=tuple(Tick(y(value), label(value)) for value in values_y if value <= top),
         rpo=y(rpo) if shown and rpo is not None else None,
-        note="" if rpo is None or shown else f"RPO {span(rpo)}: {rpo / top:,.0f} × this height",
+        note="" if rpo is None or shown else f"RPO {span(rpo)} lies {count(round(rpo / top))} times this height further up",
         last=span(samples[-1].lag.total_seconds()) if samples[-1].lag is not None else "unknown",
         samples=len(samples),
     )
@@ -115,7 +115,7 @@ def strip(truth: TruthReport) -> Strip | None:
     if not found:
         return None
     values, top = ticks(0.0, max(found[-1][0], 0.001))
-    plot = WIDTH - 24
+    plot = WIDTH - 44
     columns: dict[int, int] = {}
     dots = []
     for value, hostname in found:

@@ -5,21 +5,22 @@ from __future__ import annotations
 from datetime import datetime
 
 from dr.model.base import Json
+from dr.model.report import ExpectationReport
 
 UNKNOWN = "unknown"
 
 
 def span(seconds: float | None) -> str:
-    """A duration to be read at a glance: ``43 ms``, ``0.43 s``, ``12.1 s``, ``4 min 10 s``, ``1 h 05 min``."""
+    """A duration to be read at a glance: ``43 ms``, ``0.43 s``, ``12.1 s``, ``4 min 10 s``, ``1 h 05 min``; never broken over lines."""
     if seconds is None:
         return UNKNOWN
     size, sign = abs(seconds), "−" if seconds < 0 else ""
     if size == 0:
-        text = "0 s"
+        text = "0\u00a0s"
     elif size < 0.0995:
-        text = f"{size * 1000:.0f} ms"
+        text = f"{size * 1000:.0f}\u00a0ms"
     elif size < 59.95:
-        text = f"{size:.2f} s" if size < 9.995 else f"{size:.1f} s"
+        text = f"{size:.2f}\u00a0s" if size < 9.995 else f"{size:.1f}\u00a0s"
     else:
         text = _long(round(size))
     return sign + text
@@ -27,7 +28,7 @@ def span(seconds: float | None) -> str:
 
 def _long(whole: int) -> str:
     big, small, names = (whole // 60, whole % 60, ("min", "s")) if whole < 3600 else (whole // 3600, whole % 3600 // 60, ("h", "min"))
-    return f"{big} {names[0]}" + (f" {small:02d} {names[1]}" if small else "")
+    return f"{big}\u00a0{names[0]}" + (f"\u00a0{small:02d}\u00a0{names[1]}" if small else "")
 
 
 def moment(value: datetime | None) -> str:
@@ -61,6 +62,15 @@ def plain(value: Json) -> str:
     return str(value)
 
 
+_LIMITS = {"rta": "at most", "rpa": "at most", "outage": "at most", "max_lost_writes": "at most", "min_lost_writes": "at least"}
+
+
+def expectation(line: ExpectationReport) -> tuple[str, str]:
+    """What was expected and what was, as a person says it; durations as durations."""
+    write = span if line.name in ("rta", "rpa", "outage") else plain
+    return f"{_LIMITS.get(line.name, '')} {write(line.expected)}".strip(), write(line.actual)
+
+
 def share(part: float | None, whole: float | None) -> str:
     """A part of a whole in per cent, with as many digits as say something."""
     if part is None or not whole:
@@ -72,3 +82,8 @@ def share(part: float | None, whole: float | None) -> str:
 def words(name: str) -> str:
     """An identifier as words: ``rta_matches_truth`` → ``RTA matches truth``."""
     return " ".join(word.upper() if word in ("rta", "rpa", "rto", "rpo", "dns") else word for word in name.replace("-", " ").split("_"))
+
+
+def upper_first(text: str) -> str:
+    """The first letter of a sentence; the rest stays as it is."""
+    return text[:1].upper() + text[1:]

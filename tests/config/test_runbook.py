@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dr.config.runbook import document, find_cycle, from_document, load_runbook
+from dr.config.runbook import document, find_cycle, from_document, in_component, load_runbook
 from dr.config.schema import schema
-from dr.errors import ExitCode, FileError, StateUnreadable
+from dr.errors import ExitCode, FileError, StateUnreadable, UsageError
 from tests.config.conftest import StoreConfig, Stores, facts
 
 Write = Callable[..., Path]
@@ -131,6 +131,19 @@ def test_files_that_are_no_runbook_at_all(text: str, line: int, tmp_path: Path, 
 def test_no_such_file(tmp_path: Path, stores: Stores) -> None:
     """A missing file says so."""
     assert "no such file" in refusal(tmp_path / "none.yaml", stores).message
+
+
+def test_what_a_kind_says_gets_its_line(runbook_file: Write, stores: Stores) -> None:
+    """A field at the front of the message is looked up in the component; without one the component's line counts."""
+    runbook = load_runbook(runbook_file(), stores)
+    error = in_component(runbook, "db", UsageError("db: regions.east: two of them", hint="one"))
+    assert isinstance(error, FileError)
+    assert (error.line, error.field, error.expected, error.hint) == (14, "components.db.regions.east", "two of them", "one")
+    whole = in_component(runbook, "app", UsageError("app: makes no sense"))
+    assert isinstance(whole, FileError)
+    assert (whole.line, whole.field) == (16, "components.app")
+    Path(runbook.path).write_text("changed: true\n")
+    assert not isinstance(in_component(runbook, "app", UsageError("x")), FileError)
 
 
 def test_a_run_can_keep_its_runbook(runbook_file: Write, stores: Stores) -> None:

@@ -78,9 +78,8 @@ def plan(steps: Sequence[StepSpec], intent: Intent = Intent.FAILOVER, source: st
         },
         **more,
     }  # fmt: skip
-    return Plan.model_validate(
-        {"runbook": "airflow-lab", "runbook_sha256": "ab" * 32, "intent": intent, "source": source, "target": target, "steps": steps, **values}
-    )  # fmt: skip
+    fixed = {"runbook": "airflow-lab", "runbook_sha256": "ab" * 32, "intent": intent, "source": source, "target": target, "steps": steps}
+    return Plan.model_validate({**fixed, **values})
 
 
 def acceptance(guard: Guard, **more: object) -> Acceptance:
@@ -101,13 +100,13 @@ class Story:
         self.events.append((at(second), event))
         return self
 
-    def start(self, made: Plan, second: float = 1.2, **more: object) -> Story:
-        """The run starts: decided at that second, detected before it, outage began at 0 unless told otherwise."""
+    def start(self, made: Plan, **more: object) -> Story:
+        """The run starts at 1.2: decided then, detected before it, outage began at 0 unless told otherwise."""
         values: dict[str, object] = {
-            "document": {"home": "east"}, "runbook_path": RUNBOOK, "actor": "on-call", "holder": "host:1", "epoch": 3, "tool_version": "0.1.0",
-            "decided": at(second), "outage_began": at(0), "detected": at(0.7), **more,
+            "document": {"home": "east"}, "runbook_path": RUNBOOK, "actor": "on-call", "holder": "host:1", "epoch": 3,
+            "tool_version": "0.1.0", "decided": at(1.2), "outage_began": at(0), "detected": at(0.7), **more,
         }  # fmt: skip
-        return self.add(second, RunStarted.model_validate({"plan": made, **values}))
+        return self.add(1.2, RunStarted.model_validate({"plan": made, **values}))
 
     def begin(self, step_id: str, second: float) -> Story:
         """An attempt begins."""
@@ -181,12 +180,19 @@ def redirected(second: float, *not_reached: str) -> Redirected:
 
 
 def failover(
-    *, fence: Fenced | None = None, recovery: RecoveryPoint | None = None, not_reached: Sequence[str] = (), ends: bool = True, **more: object
+    *,
+    fence: Fenced | None = None,
+    recovery: RecoveryPoint | None = None,
+    not_reached: Sequence[str] = (),
+    ends: bool = True,
+    intent: Intent = Intent.FAILOVER,
+    run_id: str = "20260301-024001-failover-7f3a",
+    **more: object,
 ) -> Story:
     """A whole failover of the lab: decided at 1.2, redirected at 1.74, verified at 2.9, over at 3.2."""
-    story = Story()
+    story = Story(run_id)
     values: dict[str, object] = {"acceptances": (acceptance(Guard.FENCE), acceptance(Guard.EXPOSURE, bound=timedelta(minutes=15))), **more}
-    story.start(plan(usual_steps()), **values)
+    story.start(plan(usual_steps(), intent), **values)
     story.begin("deployments/snapshot", 1.21).begin("deployments/prepare", 1.21).begin("metadata-db/fence", 1.21)
     story.end("deployments/snapshot", 1.25, outcome=Outcome.ALREADY)
     story.end("metadata-db/fence", 1.29, fence or no_fence())

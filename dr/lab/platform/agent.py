@@ -11,13 +11,15 @@ import json
 import sys
 import time
 from collections import deque
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from urllib.parse import quote
 
 from dr.lab.account import drop_to
 from dr.lab.platform.config import AgentConfig, read_config
 from dr.lab.platform.names import Resolver
 from dr.lab.platform.outside import NoAnswer, Outside, Reply
-from dr.lab.platform.process import config_path, run
+from dr.lab.platform.process import launch
 from dr.lab.platform.record import LedgerFile, moment
 from dr.lab.platform.tls import client_context
 
@@ -76,14 +78,13 @@ class Agent:
             self._results.popleft()
 
 
-def main(argv: list[str]) -> int:
-    """Reads its configuration, opens the ledger, becomes the account, works."""
-    config = read_config(config_path(argv), AgentConfig)
-    ledger = LedgerFile(config.ledger)
-    agent = Agent(config, ledger)
+def prepare(path: Path) -> Callable[[asyncio.Event], Awaitable[None]]:
+    """Reads its configuration, opens the ledger, becomes the account."""
+    config = read_config(path, AgentConfig)
+    agent = Agent(config, LedgerFile(config.ledger))
     drop_to(config.account)
-    return run(agent.work)
+    return agent.work
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(launch(prepare, sys.argv[1:]))

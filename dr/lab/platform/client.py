@@ -11,12 +11,14 @@ import json
 import secrets
 import sys
 import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from dr.lab.account import drop_to
 from dr.lab.platform.config import ClientConfig, read_config
 from dr.lab.platform.names import Resolver
 from dr.lab.platform.outside import NoAnswer, Outside
-from dr.lab.platform.process import config_path, run
+from dr.lab.platform.process import launch
 from dr.lab.platform.record import LedgerFile, moment
 from dr.lab.platform.tls import client_context
 
@@ -103,14 +105,13 @@ def _said(body: bytes) -> tuple[str | None, str]:
     return region if isinstance(region, str) else None, str(fields.get("error", ""))
 
 
-def main(argv: list[str]) -> int:
-    """Reads its configuration, opens the ledger, becomes the account, works."""
-    config = read_config(config_path(argv), ClientConfig)
-    ledger = LedgerFile(config.ledger)
-    client = Client(config, ledger)
+def prepare(path: Path) -> Callable[[asyncio.Event], Awaitable[None]]:
+    """Reads its configuration, opens the ledger, becomes the account."""
+    config = read_config(path, ClientConfig)
+    client = Client(config, LedgerFile(config.ledger))
     drop_to(config.account)
-    return run(client.work)
+    return client.work
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(launch(prepare, sys.argv[1:]))

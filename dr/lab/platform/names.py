@@ -104,12 +104,6 @@ class _Server(asyncio.DatagramProtocol):
 
     def __init__(self) -> None:
         self.asked: dict[int, _Asked] = {}
-        self.transport: asyncio.DatagramTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is there; nothing was sent."""
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self.transport = transport
 
     def datagram_received(self, data: bytes, addr: tuple[str | object, int]) -> None:
         """An answer came."""
@@ -121,11 +115,11 @@ class _Server(asyncio.DatagramProtocol):
         if asked is not None:
             asked.hear(answer)
 
-    def error_received(self, exc: OSError) -> None:
+    def error_received(self, exc: Exception) -> None:
         """Nobody listens there: all that was asked there stays unanswered."""
         asked, self.asked = self.asked, {}
         for item in asked.values():
-            item.fail(exc.strerror or "refused")
+            item.fail(f"{exc}")
 
 
 class Resolver:
@@ -138,7 +132,7 @@ class Resolver:
 
     def __init__(self, servers: Sequence[Endpoint], answer_seconds: float) -> None:
         self._endpoints, self._answer_seconds = servers, answer_seconds
-        self._servers: list[_Server] = []
+        self._servers: list[tuple[asyncio.DatagramTransport, _Server]] = []
         self._cache: dict[str, tuple[str, float]] = {}
         self._packets: dict[str, bytes] = {}
         self._number = 0
@@ -147,14 +141,12 @@ class Resolver:
         """Opens the sockets."""
         loop = asyncio.get_running_loop()
         for endpoint in self._endpoints:
-            _, server = await loop.create_datagram_endpoint(_Server, remote_addr=(endpoint.address, endpoint.port))
-            self._servers.append(server)
+            self._servers.append(await loop.create_datagram_endpoint(_Server, remote_addr=(endpoint.address, endpoint.port)))
 
     def close(self) -> None:
         """Closes the sockets."""
-        for server in self._servers:
-            if server.transport is not None:
-                server.transport.close()
+        for transport, _ in self._servers:
+            transport.close()
 
     async def resolve(self, hostname: str) -> str:
         """The address of a name, from the cache while its TTL lasts.
@@ -173,16 +165,15 @@ class Resolver:
         if packet is None:
             packet = self._packets[hostname] = question(0, hostname)[2:]
         packet = number.to_bytes(2, "big") + packet
-        for server in self._servers:
-            assert server.transport is not None
+        for transport, server in self._servers:
             server.asked[number] = asked
-            server.transport.sendto(packet)
+            transport.sendto(packet)
         timer = loop.call_later(self._answer_seconds, self._give_up, asked)
         try:
             answer = await asked.future
         finally:
             timer.cancel()
-            for server in self._servers:
+            for _, server in self._servers:
                 server.asked.pop(number, None)
         assert answer.address is not None
         self._cache[hostname] = (answer.address, asked_at + answer.ttl)

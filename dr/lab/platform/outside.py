@@ -100,8 +100,8 @@ class Outside:
         self._connection: _Connection | None = None
         self._address = ""
 
-    async def request(self, method: str, path: str, body: bytes = b"") -> Reply:
-        """Sends one request to wherever the name leads now.
+    async def request(self, method: str, path: str, body: bytes = b"", *, answer_seconds: float | None = None) -> Reply:
+        """Sends one request to wherever the name leads now; ``answer_seconds`` where the answer may take longer than usual.
 
         Raises:
             NoAnswer: no address, no connection, or no answer in time.
@@ -116,7 +116,8 @@ class Outside:
             connection = self._connection = await self._connect(address)
             self._address = address
         head = f"{method} {path} HTTP/1.1\r\nHost: {self.hostname}\r\nContent-Length: {len(body)}\r\n\r\n"
-        timer = asyncio.get_running_loop().call_later(self._answer_seconds, connection.give_up, self._answer_seconds)
+        seconds = answer_seconds or self._answer_seconds
+        timer = asyncio.get_running_loop().call_later(seconds, connection.give_up, seconds)
         try:
             return await connection.send(head.encode("ascii") + body)
         finally:

@@ -7,6 +7,7 @@ privileges are dropped. What the standard library loads only when first needed i
 from __future__ import annotations
 
 import asyncio
+import asyncio.sslproto
 import concurrent.futures.thread
 import encodings.ascii
 import encodings.idna
@@ -20,7 +21,9 @@ import unicodedata
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from dr.errors import DrError
+from dr.errors import DrError, ExitCode
+
+_TLS_BUFFER = 32 * 1024
 
 LOADED_EARLY = (concurrent.futures.thread, encodings.ascii, encodings.idna, linecache, stringprep, traceback, unicodedata)
 """Loaded lazily by asyncio, ssl and the traceback printer."""
@@ -38,13 +41,19 @@ def config_path(argv: list[str]) -> Path:
     return Path(argv[1])
 
 
-def run(work: Callable[[asyncio.Event], Awaitable[None]]) -> int:
-    """Runs until the work returns; SIGTERM and SIGINT set the event that it is given. Returns the exit status."""
+def launch(prepare: Callable[[Path], Callable[[asyncio.Event], Awaitable[None]]], argv: list[str]) -> int:
+    """Runs a process: ``prepare`` reads its configuration and drops privileges, what it returns works until SIGTERM or SIGINT.
+
+    Returns the exit status. What is missing (a file, an address that somebody has) is one line on stderr, which the lab shows.
+    """
     try:
-        asyncio.run(_until_told(work))
+        asyncio.run(_until_told(prepare(config_path(argv))))
     except DrError as error:
         sys.stderr.write(f"{error.message}\n")
         return int(error.exit_code)
+    except OSError as error:
+        sys.stderr.write(f"{error}\n")
+        return int(ExitCode.FAILED)
     return 0
 
 
@@ -53,5 +62,7 @@ async def _until_told(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
+    # asyncio clears a buffer of 256 KiB for each TLS connection: a third of a handshake's time, and 60 MB for 240 names
+    asyncio.sslproto.SSLProtocol.max_size = _TLS_BUFFER
     gc.freeze()  # what the imports made stays for good: no collection needs to walk it again
     await work(told)

@@ -75,13 +75,13 @@ class LedgerFile:
         os.close(self._file)
 
 
-def attempts(content: bytes) -> Iterator[Attempt]:
-    """The client's ledger, in the order of its lines; a last line without its end is left out.
+def attempts(content: bytes, *, newest_first: bool = False) -> Iterator[Attempt]:
+    """The client's ledger, in the order of its lines or the other way; a last line without its end is left out.
 
     Raises:
         StateUnreadable: a line is not one of ours.
     """
-    for number, fields in _objects(content):
+    for number, fields in _objects(content, newest_first):
         try:
             acknowledged = fields["acknowledged_at"]
             yield Attempt(
@@ -92,18 +92,19 @@ def attempts(content: bytes) -> Iterator[Attempt]:
             raise _foreign(number) from error
 
 
-def polls(content: bytes) -> Iterator[Poll]:
-    """The agent's ledger, in the order of its lines. Raises StateUnreadable as ``attempts``."""
-    for number, fields in _objects(content):
+def polls(content: bytes, *, newest_first: bool = False) -> Iterator[Poll]:
+    """The agent's ledger, likewise. Raises StateUnreadable as ``attempts``."""
+    for number, fields in _objects(content, newest_first):
         try:
             yield Poll(datetime.fromisoformat(fields["at"]), fields["region"])
         except (KeyError, TypeError, ValueError) as error:
             raise _foreign(number) from error
 
 
-def _objects(content: bytes) -> Iterator[tuple[int, dict[str, Json]]]:
+def _objects(content: bytes, newest_first: bool) -> Iterator[tuple[int, dict[str, Json]]]:
     *lines, _unfinished = content.split(b"\n")
-    for number, line in enumerate(lines, 1):
+    numbered = list(enumerate(lines, 1))
+    for number, line in reversed(numbered) if newest_first else numbered:
         try:
             yield number, json.loads(line)
         except ValueError as error:

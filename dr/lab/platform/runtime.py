@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from dr.lab.account import drop_to
 from dr.lab.platform.config import RuntimeConfig, read_config
@@ -15,13 +17,14 @@ from dr.lab.platform.control import Control
 from dr.lab.platform.database import Database, NotPerformed, Why
 from dr.lab.platform.deployment import WARM_UP, DeploymentRuntime
 from dr.lab.platform.http import Handler, HttpConnection, Request, Response, answer
-from dr.lab.platform.process import config_path, run
+from dr.lab.platform.process import launch
 from dr.lab.platform.scheduler import Scheduler
 from dr.lab.platform.tls import Certificates
 
 _WATCH_SECONDS = 1.0
 _BACKLOG = 1024  # after a failover every client of every name connects at once
 _BOOT_WAIT_SECONDS = 0.2
+_OPEN_SECONDS = 5.0
 
 
 class Runtime:
@@ -56,6 +59,7 @@ class Runtime:
         loop = asyncio.get_running_loop()
         for database in self._databases():
             database.open()
+        await self._opened()
 
         async def listen(port: int, handler: Handler) -> asyncio.Server:
             return await loop.create_server(
@@ -75,6 +79,13 @@ class Runtime:
         for chore in chores:
             chore.cancel()
         await asyncio.gather(*(database.close() for database in self._databases()))
+
+    async def _opened(self) -> None:
+        """Listens with open connections where the databases are there; where they are not, it says so itself after a while."""
+        opened = [asyncio.ensure_future(database.opened.wait()) for database in self._databases()]
+        _, waiting = await asyncio.wait(opened, timeout=_OPEN_SECONDS)
+        for item in waiting:
+            item.cancel()
 
     def _databases(self) -> list[Database]:
         return [self._server, *(item.database for item in self._deployments.values())]
@@ -119,9 +130,9 @@ async def _boot(deployment: DeploymentRuntime) -> None:
             return
 
 
-def main(argv: list[str]) -> int:
-    """Reads what only the starter may read, becomes the account, serves."""
-    config = read_config(config_path(argv), RuntimeConfig)
+def prepare(path: Path) -> Callable[[asyncio.Event], Awaitable[None]]:
+    """Reads what only the starter may read, becomes the account."""
+    config = read_config(path, RuntimeConfig)
     password = config.postgres_password_file.read_text(encoding="utf-8").strip()
     token = config.control_token_file.read_text(encoding="utf-8").strip()
     names = frozenset(name for served in config.deployments for name in served.hostnames)
@@ -129,10 +140,10 @@ def main(argv: list[str]) -> int:
     drop_to(config.account)
 
     async def work(told: asyncio.Event) -> None:
-        await Runtime(config, password, token, certificates).serve(told)
+        await Runtime(config, password, token, certificates).serve(told)  # made here: it belongs to the loop
 
-    return run(work)
+    return work
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(launch(prepare, sys.argv[1:]))

@@ -31,7 +31,7 @@ from dr.providers.selfhosted.postgres.config import PostgresConfig
 Result = TypeVar("Result")
 
 _KEPT_IDLE = 4
-_SETTINGS = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c client_min_messages=warning"
+_SETTINGS = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c timezone=UTC"
 _PASSWORD = re.compile(r"(?i)(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)")
 _URI_PASSWORD = re.compile(r"(postgres(?:ql)?://[^:/@\s]*:)[^@\s]*@")
 _LOGIN = ("authentication failed", "no pg_hba.conf entry", "does not exist", "is not permitted to log in", "no password supplied")

@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 UNDEFINED_TABLE = "42P01"
 
-_LOOK = """
+_READ = """
 SELECT pg_is_in_recovery() AS recovering,
        CASE WHEN pg_is_in_recovery() THEN
          greatest((SELECT received_tli FROM pg_stat_wal_receiver),
@@ -40,7 +40,7 @@ class Heartbeat:
 
 
 @dataclass(frozen=True)
-class Look:
+class Reading:
     """One server, now. Positions are WAL positions as text; None where the server's role has no such thing.
 
     timeline: of a secondary the newest it knows of; of a primary the one it writes.
@@ -64,7 +64,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Unseen:
+class Unread:
     """A server that could not be looked at. ``reach`` None: it answered, and did not let us look."""
 
     reason: str
@@ -78,15 +78,15 @@ class Unseen:
         return Role.UNKNOWN if self.reach is None else Role.UNREACHABLE
 
 
-def look(connections: Connections, component: str, region: str, *, limit: timedelta | None = None) -> Look:
+def read(connections: Connections, component: str, region: str, *, limit: timedelta | None = None) -> Reading:
     """Looks at one server: role, timeline, positions, heartbeat.
 
     Raises:
         NotServed, Permanent: as ``Connections.rows``.
     """
-    row = connections.rows(region, _LOOK, limit=limit)[0]
+    row = connections.rows(region, _READ, limit=limit)[0]
     recovering, timeline, position, received, replayed, last_commit, receiver, system = row
-    return Look(
+    return Reading(
         recovering, timeline, position, received, replayed, last_commit, receiver, system, heartbeat(connections, component, region)
     )
 
@@ -99,14 +99,14 @@ def heartbeat(connections: Connections, component: str, region: str) -> Heartbea
     return Heartbeat(*answer.rows[0]) if answer.rows else None
 
 
-def try_look(connections: Connections, component: str, region: str) -> Look | Unseen:
-    """As ``look``, never raises."""
+def try_read(connections: Connections, component: str, region: str) -> Reading | Unread:
+    """As ``read``, never raises."""
     try:
-        return look(connections, component, region)
+        return read(connections, component, region)
     except NotServed as error:
-        return Unseen(error.message, error.reach)
+        return Unread(error.message, error.reach)
     except (Permanent, Transient) as error:
-        return Unseen(error.message, None)
+        return Unread(error.message, None)
 
 
 def everywhere(regions: Iterable[str], read: Callable[[str], Result]) -> dict[str, Result]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dr.model.lag import Finding
 from dr.model.words import Severity
 from dr.providers.selfhosted.postgres.config import PostgresConfig
-from dr.providers.selfhosted.postgres.facts import Look, Posture
+from dr.providers.selfhosted.postgres.facts import Posture, Reading
 
 _AT_LEAST_PRIMARYS = (
     "max_connections", "max_worker_processes", "max_wal_senders", "max_prepared_transactions", "max_locks_per_transaction",
@@ -69,11 +69,11 @@ def sync_blocks_writes(names: str, attached: tuple[str, ...]) -> bool:
     return len(present) < wanted
 
 
-def judge(component: str, config: PostgresConfig, looks: Mapping[str, Look], postures: Mapping[str, Posture]) -> tuple[Finding, ...]:
+def judge(component: str, config: PostgresConfig, readings: Mapping[str, Reading], postures: Mapping[str, Posture]) -> tuple[Finding, ...]:
     """All findings, worst first."""
     found = [
         Finding(component=component, severity=severity, fact=f"{component} in {region}: {fact}", fix=fix)
-        for region, severity, fact, fix in _all(config, looks, postures)
+        for region, severity, fact, fix in _all(config, readings, postures)
     ]
     order = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
     return tuple(sorted(found, key=lambda finding: order[finding.severity]))
@@ -82,24 +82,24 @@ def judge(component: str, config: PostgresConfig, looks: Mapping[str, Look], pos
 _Found = tuple[str, Severity, str, str]
 
 
-def _all(config: PostgresConfig, looks: Mapping[str, Look], postures: Mapping[str, Posture]) -> Iterator[_Found]:
+def _all(config: PostgresConfig, readings: Mapping[str, Reading], postures: Mapping[str, Posture]) -> Iterator[_Found]:
     for region, posture in postures.items():
-        yield from _own(config, region, looks[region], posture)
-    primary = next((region for region, look in looks.items() if not look.recovering), None)
-    secondary = next((region for region, look in looks.items() if look.recovering), None)
+        yield from _own(config, region, readings[region], posture)
+    primary = next((region for region, reading in readings.items() if not reading.recovering), None)
+    secondary = next((region for region, reading in readings.items() if reading.recovering), None)
     if primary is None or secondary is None or primary not in postures or secondary not in postures:
-        if len([look for look in looks.values() if not look.recovering]) > 1:
-            yield next(iter(looks)), Severity.ERROR, "both regions take writes", "fence one of them; dr reprotect keeps what only it has"
+        if len([reading for reading in readings.values() if not reading.recovering]) > 1:
+            yield next(iter(readings)), Severity.ERROR, "both regions take writes", "fence one of them; dr reprotect keeps what only it has"
         return
-    yield from _pair(config, primary, secondary, looks, postures)
+    yield from _pair(config, primary, secondary, readings, postures)
 
 
-def _own(config: PostgresConfig, region: str, look: Look, posture: Posture) -> Iterator[_Found]:
+def _own(config: PostgresConfig, region: str, reading: Reading, posture: Posture) -> Iterator[_Found]:
     managed = manager(posture)
     if managed is not None:
         yield region, Severity.ERROR, f"managed by {managed[0]}, which promotes by itself", f"use {managed[1]}"
-    if look.recovering and not posture.rights.promote:
-        fix = f"GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) TO {config.user}"
+    if reading.recovering and not posture.rights.promote:
+        fix = f"in database {config.database}: GRANT EXECUTE ON FUNCTION pg_promote(boolean, integer) TO {config.user}"
         yield region, Severity.ERROR, f"{config.user} may not promote", fix
     for allowed, what, fix in (
         (posture.rights.monitor, "see replication", f"GRANT pg_monitor TO {config.user}"),
@@ -107,8 +107,8 @@ def _own(config: PostgresConfig, region: str, look: Look, posture: Posture) -> I
         (posture.rights.replication, "create replication slots", f"ALTER ROLE {config.user} REPLICATION"),
         (
             posture.rights.rewind, "read files as pg_rewind does: re-protect would need a whole new copy",
-            f"GRANT EXECUTE ON FUNCTION pg_ls_dir(text, boolean, boolean), pg_stat_file(text, boolean), pg_read_binary_file(text),"
-            f" pg_read_binary_file(text, bigint, bigint, boolean) TO {config.user}",
+            f"in database {config.database}: GRANT EXECUTE ON FUNCTION pg_ls_dir(text, boolean, boolean), pg_stat_file(text, boolean),"
+            f" pg_read_binary_file(text), pg_read_binary_file(text, bigint, bigint, boolean) TO {config.user}",
         ),
     ):  # fmt: skip
         if not allowed:
@@ -139,10 +139,10 @@ def _own(config: PostgresConfig, region: str, look: Look, posture: Posture) -> I
 
 
 def _pair(
-    config: PostgresConfig, primary: str, secondary: str, looks: Mapping[str, Look], postures: Mapping[str, Posture]
+    config: PostgresConfig, primary: str, secondary: str, readings: Mapping[str, Reading], postures: Mapping[str, Posture]
 ) -> Iterator[_Found]:
     ours, theirs = postures[primary], postures[secondary]
-    if looks[primary].system != looks[secondary].system:
+    if readings[primary].system != readings[secondary].system:
         yield secondary, Severity.ERROR, f"another database than the one in {primary}: it is no copy of it", "make a base backup"
         return
     versions = [(posture.number("server_version_num") or 0) // 10000 for posture in (ours, theirs)]
@@ -153,7 +153,7 @@ def _pair(
         if needed is not None and there is not None and there < needed:
             fact = f"{name} is {there}, less than {needed} in {primary}: replay stops"
             yield secondary, Severity.ERROR, fact, f"{name} = {needed} and a restart"
-    if looks[secondary].receiver != "streaming":
+    if readings[secondary].receiver != "streaming":
         yield secondary, Severity.WARNING, f"does not stream from {primary}", "look at its log and at primary_conninfo"
     yield from _slot(primary, secondary, theirs.value("primary_slot_name") or config.slot(secondary), ours)
     if ours.value("synchronous_standby_names"):

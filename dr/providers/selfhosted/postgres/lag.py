@@ -21,14 +21,15 @@ from dr.model.words import Known
 from dr.ports import Clock
 from dr.providers.selfhosted.postgres.config import PostgresConfig
 from dr.providers.selfhosted.postgres.connect import Connections
-from dr.providers.selfhosted.postgres.facts import UNDEFINED_TABLE, Look, Unseen, try_look
+from dr.providers.selfhosted.postgres.facts import UNDEFINED_TABLE, Reading, Unread, everywhere, try_read
 from dr.providers.selfhosted.postgres.wal import behind, parse_lsn
 
 INVALID_SCHEMA = "3F000"
 
 CREATE = """
 CREATE SCHEMA IF NOT EXISTS dr;
-CREATE TABLE IF NOT EXISTS dr.heartbeat(component text PRIMARY KEY, region text NOT NULL, beat_at timestamptz NOT NULL, number bigint NOT NULL)
+CREATE TABLE IF NOT EXISTS dr.heartbeat(
+  component text PRIMARY KEY, region text NOT NULL, beat_at timestamptz NOT NULL, number bigint NOT NULL)
 """
 BEAT = """
 INSERT INTO dr.heartbeat AS h (component, region, beat_at, number) VALUES (%(component)s, %(region)s, %(at)s, 1)
@@ -51,7 +52,7 @@ class Ahead:
 
 
 def decide(
-    component: str, now: datetime, secondary: Look | Unseen, primary: Ahead | None, elapsed: timedelta, *, why_not: str = ""
+    component: str, now: datetime, secondary: Reading | Unread, primary: Ahead | None, elapsed: timedelta, *, why_not: str = ""
 ) -> LagSample:
     """One sample out of what was read.
 
@@ -59,7 +60,7 @@ def decide(
         elapsed: from before the primary's position was read until the secondary had been looked at.
         why_not: why the primary's position is not known.
     """
-    if isinstance(secondary, Unseen):
+    if isinstance(secondary, Unread):
         return LagSample(component=component, at=now, state=Known.UNKNOWN, reason=secondary.reason)
     if not secondary.recovering:
         return LagSample(component=component, at=now, state=Known.UNKNOWN, reason="the secondary takes writes: it follows nobody")
@@ -71,7 +72,7 @@ def decide(
     )  # fmt: skip
 
 
-def _lag(now: datetime, secondary: Look, primary: Ahead | None, elapsed: timedelta, why_not: str) -> tuple[Known, timedelta | None, str]:
+def _lag(now: datetime, secondary: Reading, primary: Ahead | None, elapsed: timedelta, why_not: str) -> tuple[Known, timedelta | None, str]:
     if primary is not None and secondary.replayed and parse_lsn(secondary.replayed) >= parse_lsn(primary.position):
         return Known.KNOWN, elapsed, ""
     point = secondary.recovery_point
@@ -124,15 +125,15 @@ class Probe:
     def sample(self, primary: str | None) -> LagSample:
         """One measurement. Where the primary is not known, the one region that is in recovery counts as the secondary."""
         if primary is None:
-            looks = everywhere(self._config.regions, lambda region: try_look(self._connections, self._component, region))
-            followers = [region for region, look in looks.items() if isinstance(look, Look) and look.recovering]
+            readings = everywhere(self._config.regions, lambda region: try_read(self._connections, self._component, region))
+            followers = [region for region, reading in readings.items() if isinstance(reading, Reading) and reading.recovering]
             if len(followers) != 1:
-                reasons = [look.reason for look in looks.values() if isinstance(look, Unseen)]
+                reasons = [reading.reason for reading in readings.values() if isinstance(reading, Unread)]
                 return self._unknown("; ".join(reasons) or "no region, or more than one, is a secondary")
             primary = self._config.other(followers[0])
         started = self._clock.monotonic()
         ahead, why_not = self._ahead(primary)
-        secondary = try_look(self._connections, self._component, self._config.other(primary))
+        secondary = try_read(self._connections, self._component, self._config.other(primary))
         elapsed = timedelta(seconds=self._clock.monotonic() - (ahead.read_at if ahead else started))
         return decide(self._component, self._clock.now(), secondary, ahead, elapsed, why_not=why_not)
 

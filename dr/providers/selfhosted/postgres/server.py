@@ -162,6 +162,11 @@ class Server:
         wanted = self.settings.follows
         return str(parts.get("host", "")) == wanted.address and str(parts.get("port", "5432")) == str(wanted.port)
 
+    def append_setting(self, name: str, value: str, timeout: timedelta) -> None:
+        """Adds a setting where the last one counts, as ALTER SYSTEM does; read at the next start or reload. Raises as ``must``."""
+        quoted = value.replace("'", "''")
+        self.must(["tee", "-a", f"{self.data()}/postgresql.auto.conf"], timeout, stdin=f"{name} = '{quoted}'\n")
+
     def exists(self, path: str) -> bool:
         """Whether there is such a file or directory. Raises Transient, EffectUnknown."""
         done = self.run(["test", "-e", path], _SHORT)

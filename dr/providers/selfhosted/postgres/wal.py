@@ -16,7 +16,6 @@ _HISTORY_FILE = re.compile(r"^([0-9A-Fa-f]{8})\.history$")
 _STATISTICS = re.compile(r"WAL statistics between (\S+) and (\S+?):?$", re.MULTILINE)
 _COMMITS = re.compile(r"^Transaction/(?:COMMIT|COMMIT_PREPARED)\S*\s+(\d+)\s", re.MULTILINE)
 _NOTHING_THERE = ("could not find a valid record after", "invalid record length", "invalid magic number", "unexpected pageaddr")
-_CLEAN = ("shut down", "shut down in recovery")
 
 
 def parse_lsn(text: str) -> int:
@@ -70,8 +69,8 @@ class ControlData:
 
     @property
     def clean(self) -> bool:
-        """The server was shut down in order: nothing comes after the checkpoint."""
-        return self.state in _CLEAN
+        """A primary that was shut down in order: nothing comes after the checkpoint."""
+        return self.state == "shut down"
 
     @property
     def standby(self) -> bool:

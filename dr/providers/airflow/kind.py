@@ -1,0 +1,119 @@
+"""The kind ``airflow-deployments``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import ClassVar, TypeVar
+
+from dr.errors import StepError, Transient, UsageError
+from dr.model.identity import IdentitySnapshot
+from dr.model.lag import Beat, ComponentView, LagSample
+from dr.model.runbook import KindConfig
+from dr.model.words import Intent, Known, Role
+from dr.ports import Site, Step
+from dr.providers.airflow import certificates
+from dr.providers.airflow.certificates import Flaw
+from dr.providers.airflow.chain import KIND, chain
+from dr.providers.airflow.config import DeploymentsConfig
+from dr.providers.airflow.deployments import Deployment
+from dr.providers.airflow.fleet import Fleet
+from dr.providers.airflow.look import findings, roles
+
+T = TypeVar("T")
+
+VIEW_SECONDS = 2.0
+
+
+class AirflowDeployments:
+    """Many Airflow Deployments behind one runtime for each region, on one replicated database server.
+
+    Protects who they are, what they were doing, and that nothing runs twice. Needs the component that holds their databases (``database``),
+    the runtimes' control API and a certificate for every public name in both regions. Its data rides on the database: it has no lag of
+    its own.
+    """
+
+    kind: ClassVar[str] = KIND
+    Config: ClassVar[type[KindConfig]] = DeploymentsConfig
+
+    def __init__(self, name: str, config: KindConfig, needs: Sequence[str], site: Site) -> None:
+        assert isinstance(config, DeploymentsConfig), "the registry gives each kind its own Config"
+        if config.database not in needs:
+            raise UsageError(f"{name}: database: {config.database} is not in needs", hint=f"write needs: [{config.database}]")
+        unknown = sorted(set(config.regions) ^ set(site.regions))
+        if unknown:
+            text = f"{name}: regions: {', '.join(unknown)} is not in both the runbook and this component"
+            raise UsageError(text, hint="name the same regions")
+        self._name, self._config, self._site = name, config, site
+        self._fleet = Fleet(name, config, site)
+
+    def view(self) -> ComponentView:
+        """Both runtimes' status, the Deployments listed in the primary (else anywhere), the certificates that can be read."""
+        pool = ThreadPoolExecutor(2 * len(self._config.regions), thread_name_prefix="airflow-view")
+        try:
+            statuses = {region: pool.submit(self._fleet.probe.status, region) for region in self._config.regions}
+            lists = {region: pool.submit(self._fleet.deployments, region) for region in self._config.regions}
+            until = self._site.clock.monotonic() + VIEW_SECONDS
+            seen, listed = self._collect(statuses, until), self._collect(lists, until)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+        views = roles(seen)
+        order = sorted(views, key=lambda region: views[region].role is not Role.PRIMARY)
+        known: Sequence[Deployment] = next((found for region in order if isinstance(found := listed[region], tuple)), ())
+        return ComponentView(
+            component=self._name, kind=self.kind, at=self._site.clock.now(), regions=views, lag=self.sample(None),
+            findings=tuple(findings(self._name, seen, views, frozenset(item.id for item in known), self._flaws(known))),
+        )  # fmt: skip
+
+    def beat(self, region: str) -> Beat | None:  # the port's signature
+        """None: the database has the heartbeat."""
+        return None
+
+    def sample(self, primary: str | None) -> LagSample:
+        """Known, without a lag: nothing of a Deployment is replicated but by its database, which has its own sample."""
+        reason = f"rides on {self._config.database}: its lag is that one's"
+        return LagSample(component=self._name, at=self._site.clock.now(), state=Known.KNOWN, reason=reason)
+
+    def identities(self, region: str) -> IdentitySnapshot:
+        """Who the Deployments are in a region now; secrets as keyed digests only. Raises StepError."""
+        return self._fleet.identities(region)
+
+    def steps(self, intent: Intent, source: str, target: str) -> Sequence[Step]:
+        """The chain of an intent: see ``chain``."""
+        return chain(self._fleet, intent, source, target)
+
+    def warm(self, target: str) -> None:
+        """Opens connections to every API and database of the target, and imports what the outside checks need."""
+        import dns.query  # noqa: F401  # 70 ms that a run need not wait for
+
+        self._fleet.warm(target)
+
+    def close(self) -> None:
+        """Closes all connections; safe to call twice."""
+        self._fleet.close()
+
+    def _flaws(self, deployments: Sequence[Deployment]) -> list[Flaw]:
+        hostnames = [hostname for item in deployments for hostname in item.hostnames]
+        now, margin = self._site.clock.now(), self._config.expires_within
+        return [
+            flaw
+            for region, directory in self._config.certificates.items()
+            for flaw in certificates.flaws(self._fleet.path(directory), hostnames, region, now, margin)
+        ]
+
+    def _collect(self, futures: Mapping[str, Future[T]], until: float) -> dict[str, T | StepError]:
+        """What each region answered before ``until``, or why it did not."""
+        found: dict[str, T | StepError] = {}
+        for region, future in futures.items():
+            try:
+                found[region] = future.result(timeout=max(0.0, until - self._site.clock.monotonic()))
+            except StepError as error:
+                found[region] = error
+            except UsageError as error:
+                found[region] = Transient(error.message, hint=error.hint)
+            except FutureTimeout:
+                found[region] = Transient(f"no answer from {region} within {VIEW_SECONDS:g} s")
+        return found
+
+

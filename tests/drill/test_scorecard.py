@@ -1,0 +1,130 @@
+"""Every expectation that a scenario can write can be met and can fail, and unknown is never met."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from dr.drill.scorecard import Results, score
+from dr.model.base import Json
+from dr.model.report import DivergenceReport, FenceReport, GuardReport, IdentityReport, RunReport, TaskReport
+from dr.model.scenario import Expect
+from dr.model.truth import Truth
+from dr.model.words import FenceState, Guard, Intent, Known, RunOutcome, Verdict
+from dr.report.assess import run_report
+from tests.drill.fakes import TRUTH
+from tests.report.build import failover
+
+BASE = run_report(failover().records(), "journal.db").model_copy(
+    update={
+        "identities": IdentityReport(checked=5, after_sha256="aa"),
+        "tasks": TaskReport(in_flight=60, requeued=60, failed=0, lost=0, duplicated=0, untouched=0),
+        "guards": (GuardReport(name=Guard.EXPOSURE, verdict=Verdict.REFUSED, reason="too much"),),
+        "divergence": DivergenceReport(state="preserved", items=1, preserved_at="/kept"),
+        "fence": FenceReport(state=FenceState.FENCED, evidence="gone"),
+    }
+)
+
+
+def run(**more: object) -> RunReport:
+    return BASE.model_copy(update=more)
+
+
+def objectives(**more: object) -> RunReport:
+    return BASE.model_copy(update={"objectives": BASE.objectives.model_copy(update=more)})
+
+
+def truth(**more: object) -> Truth:
+    return TRUTH.model_copy(update=more)
+
+
+def results(runs: Sequence[RunReport] = (BASE,), seen: Truth | None = TRUTH, codes: Sequence[int | None] = (0,)) -> Results:
+    return Results(runs, seen, codes, codes[-1] if codes else None)
+
+
+NO_RUN = results(())
+NO_TRUTH = results(seen=None)
+LOST = truth(lost_writes=3, loss_window=timedelta(seconds=1))
+
+CASES: list[tuple[str, Json, Results, Results]] = [
+    ("outcome", "completed", results(), results([run(outcome=RunOutcome.FAILED)])),
+    ("outcome", "completed", results(), NO_RUN),
+    ("exit_code", 3, results(codes=[0, 3]), results(codes=[3, 0])),
+    ("exit_codes", [137, 0], results(codes=[137, 0]), results(codes=[0, 137])),
+    ("exit_codes", [0, 0], results(codes=[0, 0]), results(codes=[0, None])),
+    ("rta", "3s", results(), results([objectives(rta_seconds=3.1)])),
+    ("rta", "3s", results(), results([objectives(rta_seconds=None)])),
+    ("rpa", "2s", results(), results([objectives(rpa_seconds=2.1)])),
+    ("rpa", "2s", results(), results([objectives(rpa_seconds=None, rpa_state=Known.UNKNOWN)])),
+    ("rta_matches_truth", True, results(), results(seen=truth(outage=timedelta(seconds=1.5)))),
+    ("rta_matches_truth", True, results(seen=truth(outage=timedelta(seconds=3.1))), results(seen=truth(outage=timedelta(seconds=3.3)))),
+    ("rta_matches_truth", True, results(), results(seen=truth(outage=None))),
+    ("rta_matches_truth", True, results(), results([objectives(rta_seconds=None)])),
+    ("rpa_not_below_truth", True, results(seen=LOST), results(seen=truth(loss_window=timedelta(seconds=1.6)))),
+    ("rpa_not_below_truth", True, results([objectives(rpa_seconds=1.2, rpa_state=Known.KNOWN)], LOST),
+     results([objectives(rpa_seconds=1.4, rpa_state=Known.KNOWN)], LOST)),
+    ("rpa_not_below_truth", True, results(), NO_TRUTH),
+    ("outage", "3s", results(), results(seen=truth(outage=timedelta(seconds=4)))),
+    ("outage", "3s", results(), results(seen=truth(outage=None))),
+    ("lost_writes", 0, results(), results(seen=LOST)),
+    ("lost_writes", 3, results(seen=LOST), NO_TRUTH),
+    ("min_lost_writes", 1, results(seen=LOST), results()),
+    ("max_lost_writes", 2, results(), results(seen=LOST)),
+    ("identities", "preserved", results(), results([run(identities=IdentityReport(checked=5, changed=("d-001.name",)))])),
+    ("identities", "preserved", results(), results([run(identities=IdentityReport(checked=5, missing=("d-001",)))])),
+    ("identities", "preserved", results(), results([run(identities=IdentityReport())])),
+    ("identities", "preserved", results(), results([run(identities=IdentityReport()), BASE])),
+    ("lost_tasks", 0, results(), results([run(tasks=BASE.tasks.model_copy(update={"lost": 1}))])),
+    ("lost_tasks", 0, results(), results([run(tasks=TaskReport())])),
+    ("duplicated_tasks", 0, results(), results([run(tasks=BASE.tasks.model_copy(update={"duplicated": 1}))])),
+    ("primary", "west", results(), results(seen=truth(served_by={"a": "east"}))),
+    ("primary", "west", results(), results(seen=truth(served_by={"a": "east", "b": "west"}))),
+    ("primary", "west", results(seen=truth(served_by={})), results((), truth(served_by={}))),
+    ("fence", "fenced", results(), results([run(fence=FenceReport(state=FenceState.SPLIT_ACCEPTED, evidence=""))])),
+    ("refused_by", "exposure", results(), results([run(guards=())])),
+    ("refused_by", "exposure", results(), NO_RUN),
+    ("runs", 1, results(), results([BASE, BASE])),
+    ("rto_met", True, results(), results([objectives(rto_met=None)])),
+    ("rpo_met", True, results(), results([objectives(rpo_met=False)])),
+    ("divergence_preserved", True, results(), results([run(divergence=DivergenceReport(state="possible"))])),
+    ("agent_continues", True, results(), results(seen=truth(agent_polls_after=0))),
+    ("agent_continues", True, results(), NO_TRUTH),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "wanted", "good", "bad"), CASES, ids=[f"{number}-{case[0]}" for number, case in enumerate(CASES)])
+def test_an_expectation_can_be_met_and_can_fail(name: str, wanted: Json, good: Results, bad: Results) -> None:
+    """One line each, met where it holds and not met where it does not."""
+    expect = Expect.model_validate({name: wanted})
+    (met,) = score(expect, good)
+    (unmet,) = score(expect, bad)
+    assert (met.name, met.met, unmet.met) == (name, True, False)
+
+
+def test_every_expectation_has_a_case() -> None:
+    """A new field of Expect needs a met and an unmet case here."""
+    assert {case[0] for case in CASES} == set(Expect.model_fields)
+
+
+def test_only_what_is_written_is_checked() -> None:
+    """An empty expectation judges nothing."""
+    assert score(Expect(), results()) == ()
+
+
+def test_false_can_be_expected_too() -> None:
+    """``agent_continues: false`` is met by an agent that stopped."""
+    (line,) = score(Expect(agent_continues=False), results(seen=truth(agent_polls_after=0)))
+    assert line.met
+
+
+def test_runs_that_move_nothing_are_not_asked_for_rta_or_identities() -> None:
+    """A re-protect after the failover has no RTA and compares no identities: the failover's count."""
+    reprotect = run(
+        intent=Intent.REPROTECT, identities=IdentityReport(), objectives=BASE.objectives.model_copy(update={"rta_seconds": None})
+    )  # fmt: skip
+    both = replace(results(), runs=[BASE, reprotect])
+    lines = score(Expect(identities="preserved", rta_matches_truth=True), both)
+    assert [line.met for line in lines] == [True, True]

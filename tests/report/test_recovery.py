@@ -1,0 +1,99 @@
+"""RPA of each component, fence and divergence: what is known, what is only a bound, and what nobody knows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from dr.model.events import Observed
+from dr.model.evidence import Fenced, Preserved, RecoveryPoint
+from dr.model.report import RunReport
+from dr.model.words import FenceState, Known
+from dr.report.assess import run_report
+from tests.report.build import Story, at, failover, fenced, no_fence, plan, point, usual_steps
+
+
+def report(story: Story) -> RunReport:
+    return run_report(story.records(), "journal.db")
+
+
+@pytest.mark.parametrize(
+    ("fence", "recovery", "state", "seconds"),
+    [
+        (no_fence(), point(-0.1), Known.BOUND, 1.55),  # nobody saw writes end: until the promotion at 1.45
+        (fenced(0.3), point(-0.1), Known.KNOWN, 0.4),
+        (fenced(None), point(-0.1), Known.BOUND, 1.55),  # fenced, but nobody knows when the last write was
+        (fenced(0.3), point(0.3), Known.KNOWN, 0.0),
+        (fenced(0.3), point(0.5), Known.KNOWN, 0.0),  # a clock that is ahead loses nothing
+        (fenced(0.3), point(None), Known.UNKNOWN, None),
+        (fenced(0.3), point(None, complete=True), Known.KNOWN, 0.0),
+        (no_fence(), point(None), Known.UNKNOWN, None),
+    ],
+)
+def test_rpa(fence: Fenced, recovery: RecoveryPoint, state: Known, seconds: float | None) -> None:
+    """The outage counts only where the end of writes is known; else the promotion ends them, and RPA is a bound; null is unknown."""
+    found = report(failover(fence=fence, recovery=recovery))
+    assert (found.objectives.rpa_state, found.objectives.rpa_seconds) == (state, seconds)
+    assert found.objectives.rpo_met is (state is not Known.UNKNOWN)
+    assert found.exit_code == (5 if state is Known.UNKNOWN else 0)
+
+
+def test_an_independent_probe_can_know_when_writes_ended() -> None:
+    """The fence was not acknowledged, but a probe saw the last write at 0.1: known, not a bound."""
+    story = failover()
+    seen = Fenced(component="metadata-db", region="east", state=FenceState.UNACKNOWLEDGED, proof="probe", writes_ended_at=at(0.1))
+    story.events.insert(-1, (at(1.5), Observed(evidence=seen)))
+    assert report(story).objectives.rpa_seconds == pytest.approx(0.2)
+    assert report(story).objectives.rpa_state is Known.KNOWN
+
+
+def test_each_component_is_held_against_its_own_rpo() -> None:
+    """The component's RPO of one second is missed although the runbook's fifteen minutes are kept."""
+    story = failover()
+    story.events[0] = Story().start(plan(usual_steps(), component_rpo={"metadata-db": timedelta(seconds=1)})).events[0]
+    found = report(story)
+    assert found.objectives.rpo_met is False
+    assert found.components[0].rpo_seconds == 1.0
+
+
+def test_a_run_before_its_promotion_has_no_rpa_yet() -> None:
+    """Null and unknown, and neither met nor missed."""
+    found = report(Story().start(plan(usual_steps())))
+    assert (found.objectives.rpa_seconds, found.objectives.rpa_state, found.objectives.rpo_met) == (None, Known.UNKNOWN, None)
+
+
+def test_the_lag_that_was_known_is_reported_with_its_age() -> None:
+    """120 ms, 1.6 s old when it was decided."""
+    component = report(failover()).components[0]
+    assert (component.lag_seconds, component.lag_age_seconds) == (0.12, 1.6)
+    assert component.recovery_point == at(-0.1)
+
+
+def test_a_fence_that_was_not_acknowledged_is_a_recorded_split_where_it_was_accepted() -> None:
+    """The same fact without the acceptance stays unacknowledged; divergence is possible in both."""
+    split = report(failover())
+    assert split.fence.state is FenceState.SPLIT_ACCEPTED
+    assert "on-call: region lost" in split.fence.evidence
+    assert split.divergence.state == "possible"
+    assert report(failover(acceptances=())).fence.state is FenceState.UNACKNOWLEDGED
+
+
+def test_an_acknowledged_fence_wins_over_an_acceptance_given_in_advance() -> None:
+    """What was accepted and did not come to pass is no split."""
+    found = report(failover(fence=fenced(0.3), recovery=point(0.3, complete=True)))
+    assert (found.fence.state, found.divergence.state) == (FenceState.FENCED, "none")
+
+
+def test_preserved_divergence_says_where_and_how_much() -> None:
+    """Two kept sets are added up; one that cannot be counted makes the sum unknown."""
+    kept = [
+        Preserved(component=name, region="east", at=at(9), path=f"/kept/{name}", manifest="m", items=items)
+        for name, items in (("metadata-db", 12), ("task-logs", 30))
+    ]
+    story = failover()
+    story.events[-1:-1] = [(at(3.1), Observed(evidence=item)) for item in kept]
+    found = report(story).divergence
+    assert (found.state, found.items) == ("preserved", 42)
+    story.events[-1:-1] = [(at(3.15), Observed(evidence=kept[1].model_copy(update={"items": None})))]
+    assert report(story).divergence.items is None

@@ -1,0 +1,1 @@
+"""Journal, lease, inbox, samples, key: what must survive, and what must be noticed."""
