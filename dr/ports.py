@@ -144,6 +144,7 @@ class Site:
     peers: the runbook's other components by name, for kinds that build on another (``deployments`` reads ``metadata-db``);
         complete only after construction: look a peer up when it is used, not in ``__init__``.
     artefacts: directory outside the source region for what a step must keep (0700).
+    world: where this process acts; what declares its worlds (a command) acts in no other (I12).
     """
 
     runbook: str
@@ -155,6 +156,7 @@ class Site:
     artefacts: Path
     base: Path
     peers: Mapping[str, Kind]
+    world: str = "live"
 
 
 class Look(Enum):

@@ -54,7 +54,7 @@ def command(scenario: Path, world: str | None, junit: Path | None, report: Path 
         with _watching_runs(app):
             result = app.drill(
                 scenario,
-                world=LabWorld(lab),
+                world=LabWorld(lab, say),
                 operators=lambda: OperatorProcess(directory, runbook, log),
                 monitor=lambda path: _monitor(directory, path),
                 say=say,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dr.cli.options import DrCommand, application, file_argument, json_option, state_option
+from dr.cli.options import DrCommand, application, file_argument, json_option, opened, state_option
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,18 +28,15 @@ def command(runbook: Path, watch: bool, interval: float, state: str | None, as_j
     from dr.cli.console import emit, picture
 
     app = application(state)
-    platform = app.load(runbook)
-    try:
-        if watch:
-            _watch(app, platform, interval, as_json=as_json)
-        else:
-            report = app.lag(platform)
-            if as_json:
-                emit(report)
-            else:
-                picture().print(table(report))
-    finally:
-        platform.close()
+    platform = opened(app, runbook)
+    if watch:
+        _watch(app, platform, interval, as_json=as_json)
+        return 0
+    report = app.lag(platform)
+    if as_json:
+        emit(report)
+    else:
+        picture().print(table(report))
     return 0
 
 

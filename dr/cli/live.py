@@ -46,7 +46,7 @@ class Watcher:
     def __init__(self, app: Followed, run_id: str, now: Callable[[], datetime], *, terminal: bool) -> None:
         self._app, self._run_id, self._now, self._terminal = app, run_id, now, terminal
         self._state = RunState(run_id)
-        self._waiting: set[str] = set()
+        self._waiting: list[str] = []
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
@@ -113,10 +113,11 @@ class Watcher:
 
     def _ask(self) -> None:
         """Says once for each step that it waits for a person, with the command."""
-        waiting = {step_id for step_id, step in self._state.steps.items() if step.state is StepState.WAITING_APPROVAL}
-        for step_id in sorted(waiting - self._waiting):
-            say(f"{step_id} waits for approval: dr approve {self._run_id} {step_id}")
-        self._waiting = waiting
+        now = waiting(self._state)
+        for step_id in now:
+            if step_id not in self._waiting:
+                say(f"{step_id} waits for approval: dr approve {self._run_id} {step_id}")
+        self._waiting = now
 
     def _table(self) -> RenderableType:
         with self._lock:
@@ -134,7 +135,7 @@ def table(state: RunState, now: datetime) -> RenderableType:
         return Text("…")
     plan = state.plan
     title = f"{plan.intent} of {plan.runbook}: {plan.source} → {plan.target}   run {state.run_id}   {state.status}"
-    grid = Table(box=box.SIMPLE, pad_edge=False, title=title, title_justify="left", title_style="bold")
+    grid = Table(box=box.SIMPLE, pad_edge=False)
     for name in ("", "step", "state", "elapsed", "budget left", ""):
         grid.add_column(name, justify="right" if name in ("elapsed", "budget left") else "left", overflow="ellipsis", no_wrap=True)
     steps = list(state.steps.values())
@@ -144,7 +145,13 @@ def table(state: RunState, now: datetime) -> RenderableType:
     if len(shown) < len(steps):
         done = sum(step.state.satisfied for step in steps)
         grid.add_row("", f"{len(steps) - len(shown)} more steps; {done} of {len(steps)} done", style="dim")
-    return Group(grid, Text(prediction(state, now)))
+    asked = [Text(f"{step} waits for approval: dr approve {state.run_id} {step}", style="yellow") for step in waiting(state)]
+    return Group(Text(title, style="bold"), grid, *asked, Text(prediction(state, now)))
+
+
+def waiting(state: RunState) -> list[str]:
+    """Steps that wait for a person."""
+    return [step_id for step_id, step in state.steps.items() if step.state is StepState.WAITING_APPROVAL]
 
 
 def prediction(state: RunState, now: datetime) -> str:

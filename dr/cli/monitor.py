@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dr.cli.options import DrCommand, application, file_argument, json_option, state_option
+from dr.cli.options import DrCommand, application, file_argument, json_option, opened, state_option
 
 
 @click.command(cls=DrCommand)
@@ -44,7 +44,7 @@ def command(runbook: Path, interval: str, port: int, state: str | None, as_json:
         stop.set()
 
     app = application(state)
-    platform = app.load(runbook)
+    platform = opened(app, runbook)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
     where = f"http://127.0.0.1:{port}/metrics" if port else "no metrics endpoint"
@@ -52,9 +52,5 @@ def command(runbook: Path, interval: str, port: int, state: str | None, as_json:
     if as_json:
         body = {"schema": "dr.monitor/1", "runbook": platform.runbook.name, "metrics": where if port else None}
         click.echo(json.dumps(body))
-    try:
-        app.monitor(platform, interval=every, port=port or None, stop=stop)
-    finally:
-        platform.close()
-        app.close()
+    app.monitor(platform, interval=every, port=port or None, stop=stop)
     return ExitCode.INTERRUPTED if signal.SIGINT in heard else ExitCode.DONE

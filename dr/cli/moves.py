@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from dr.cli.console import picture, say
-from dr.cli.options import acceptance_options, actor_option, application, file_argument, json_option, reason_option, state_option
+from dr.cli.options import acceptance_options, actor_option, application, file_argument, json_option, opened, reason_option, state_option
 from dr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def carry_out(intent: Intent, options: Mapping[str, object]) -> int:
         data_loss=wanted.accept_data_loss, split=wanted.accept_split, guards=wanted.accept, reason=wanted.reason, actor=who, at=now
     )  # fmt: skip
     began = None if wanted.outage_began is None else moment(wanted.outage_began, now)
-    platform = app.load(wanted.runbook)
+    platform = opened(app, wanted.runbook)
     to = wanted.to
     if to is None and intent.value in ("failover", "switchover"):
         to = _ask_region(platform, asked=not wanted.yes)
@@ -104,11 +104,7 @@ def carry_out(intent: Intent, options: Mapping[str, object]) -> int:
             platform, intent, to, actor=who, reason=wanted.reason, acceptances=given, outage_began=began, only=wanted.only, hooks=hooks
         )  # fmt: skip
 
-    try:
-        return hold(app, go, as_json=wanted.as_json, confirm=(lambda _plan: True) if wanted.yes else _ask)
-    finally:
-        platform.close()
-        app.close()
+    return hold(app, go, as_json=wanted.as_json, confirm=(lambda _plan: True) if wanted.yes else _ask)
 
 
 def terminal() -> bool:

@@ -121,10 +121,11 @@ def prepare(runbook: Path | None) -> None:
     for module in _AHEAD:
         import_module(module)
     if runbook is not None:
-        from dr.cli.options import application
+        from dr.app import App
+        from dr.config.settings import state_directory
 
         with contextlib.suppress(DrError):
-            application(None).load(runbook).close()
+            App(state_directory()).load(runbook).close()
     # what is loaded by now lives for ever: no collection needs to look at it in the middle of a failover
     gc.collect()
     gc.freeze()

@@ -13,6 +13,7 @@ from dr.errors import DrError
 
 if TYPE_CHECKING:
     from dr.app import App
+    from dr.app.platform import Platform
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -70,8 +71,21 @@ def acceptance_options(function: F) -> F:
 
 
 def application(state: str | None) -> App:
-    """The application on the chosen state directory; opens nothing yet."""
+    """The application on the chosen state directory; opens nothing yet, and is closed with the command."""
     from dr.app import App
     from dr.config.settings import state_directory
 
-    return App(state_directory(state))
+    app = App(state_directory(state))
+    click.get_current_context().call_on_close(app.close)
+    return app
+
+
+def opened(app: App, runbook: Path) -> Platform:
+    """A runbook and its kinds, closed with the command.
+
+    Raises:
+        FileError, UsageError: the runbook is wrong.
+    """
+    platform = app.load(runbook)
+    click.get_current_context().call_on_close(platform.close)
+    return platform

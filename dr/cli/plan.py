@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dr.cli.options import DrCommand, application, file_argument, json_option, state_option
+from dr.cli.options import DrCommand, application, file_argument, json_option, opened, state_option
 
 
 @click.command(cls=DrCommand)
@@ -34,11 +34,7 @@ def command(runbook: Path, intent: str, to: str | None, only: tuple[str, ...], a
     from dr.model.words import Intent
 
     app = application(state)
-    platform = app.load(runbook)
-    try:
-        plan = app.plan(platform, Intent(intent), to, only=only)
-    finally:
-        platform.close()
+    plan = app.plan(opened(app, runbook), Intent(intent), to, only=only)
     if as_json:
         console.emit(plan_report(plan))
     elif as_mermaid:

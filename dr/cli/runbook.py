@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dr.cli.options import DrCommand, application, file_argument, json_option, state_option
+from dr.cli.options import DrCommand, application, file_argument, json_option, opened, state_option
 
 if TYPE_CHECKING:
     from dr.model.lag import ComponentView, Finding
@@ -35,11 +35,8 @@ def check(runbook: Path, offline: bool, state: str | None, as_json: bool) -> int
     from dr.model.words import Severity
 
     app = application(state)
-    platform = app.load(runbook)
-    try:
-        found = [] if offline else findings(app.views(platform))
-    finally:
-        platform.close()
+    platform = opened(app, runbook)
+    found = [] if offline else findings(app.views(platform))
     order = list(Severity)
     found.sort(key=lambda item: order.index(item.severity))
     code = ExitCode.REFUSED if any(item.severity is Severity.ERROR for item in found) else ExitCode.DONE

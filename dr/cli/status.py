@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dr.cli.options import DrCommand, application, json_option, state_option
+from dr.cli.options import DrCommand, application, json_option, opened, state_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,12 +28,7 @@ def command(runbook: Path | None, state: str | None, as_json: bool) -> int:
     if runbook is None and _never_used(state, as_json=as_json):
         return 0
     app = application(state)
-    platform = None if runbook is None else app.load(runbook)
-    try:
-        report = app.status(platform)
-    finally:
-        if platform is not None:
-            platform.close()
+    report = app.status(None if runbook is None else opened(app, runbook))
     if as_json:
         from dr.cli.console import emit
 
@@ -130,7 +125,7 @@ def _components(components: tuple[ComponentStatus, ...], console: Console) -> No
 
 def _readiness(ready: Readiness, console: Console) -> None:
     from dr.cli.console import span
-    from dr.model.words import Verdict
+    from dr.model.words import Guard, Verdict
 
     words = {"yes": ("yes", "green"), "with-acceptance": ("only with acceptance", "yellow"), "no": ("NO", "red")}
     word, style = words[ready.verdict]
@@ -142,9 +137,11 @@ def _readiness(ready: Readiness, console: Console) -> None:
         soft_wrap=True,
     )
     for guard in ready.guards:
-        if guard.verdict is not Verdict.PASSED:
+        # that a healthy primary needs a reason is no news on a quiet day
+        if guard.verdict is not Verdict.PASSED and guard.name is not Guard.PRIMARY_HEALTHY:
             console.print(f"  guard {guard.name} {guard.verdict}: {guard.reason}", style="yellow", soft_wrap=True)
-    console.print(f"  {ready.command}", style="cyan", soft_wrap=True)
+    if ready.verdict != "no":
+        console.print(f"  {ready.command}", style="cyan", soft_wrap=True)
 
 
 def _run(run: RunSummary, console: Console) -> None:

@@ -172,14 +172,16 @@ class _Played:
         answered = not any(command.running for command in self.typed.values())
         # looked at after the commands, so that nothing they wrote before they answered is missed
         self._look()
-        due_now = [item for moment, item in self.timed if moment.total_seconds() <= elapsed]
-        self.timed = self.timed[len(due_now) :]
-        due_now += [item for item in self.ready if not self._must_wait(item)]
-        for item in due_now:
-            if item in self.ready:
+        did = False
+        while self.timed and self.timed[0][0].total_seconds() <= elapsed:
+            self._do(self.timed.pop(0)[1])
+            did = True
+        for item in list(self.ready):
+            if not self._must_wait(item):
                 self.ready.remove(item)
-            self._do(item)
-        return bool(due_now or self.timed or self.ready or not answered)
+                self._do(item)
+                did = True
+        return bool(did or self.timed or self.ready or not answered)
 
     def _must_wait(self, item: Item) -> bool:
         """``run.ended`` stands in the journal a moment before its process gives the lease back: a person types after the prompt."""

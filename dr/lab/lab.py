@@ -152,6 +152,8 @@ class Lab:
             own(region.directory, None, mode)
             own(region.data, None, mode)
         own(self.layout.client, account)
+        for log in self.layout.client.glob("*.log"):
+            log.unlink()
         credentials.make_secrets(self.layout)
         credentials.write_private(self.layout.secret(credentials.MARKER), new_marker() + "\n")
 

@@ -15,6 +15,7 @@ from psycopg.conninfo import make_conninfo
 from dr.errors import LabError
 from dr.lab import credentials
 from dr.lab.account import Account, as_account, give, own
+from dr.lab.apart import make_apart
 from dr.lab.layout import POSTGRES_PORT, Layout, RegionLayout
 from dr.lab.parts import Programs
 from dr.ports import Clock
@@ -95,7 +96,7 @@ class PostgresServer:
 
     def configure(self) -> None:
         """Writes what stands outside PGDATA."""
-        folder = own(self.region.postgres, self.account)
+        folder = own(make_apart(self.region.data, self.region.postgres.name), self.account)
         passfile, hba = folder / "pgpass", folder / "hba.conf"
         self._write("pgpass", f"*:*:*:{ORCHESTRATOR}:{credentials.read_secret(self.layout, credentials.POSTGRES_DR)}\n")
         self._write("hba.conf", "host all all 127.0.0.0/8 scram-sha-256\nhost replication dr 127.0.0.0/8 scram-sha-256\n")

@@ -160,9 +160,10 @@ class Following(Frozen):
 
 
 class Attested(Frozen):
-    """What a person said at a gate or an approval. The identity is claimed unless something proves it."""
+    """What a person said at a gate or an approval, at which step. The identity is claimed unless something proves it."""
 
     fact: Literal["attested"] = "attested"
+    step: str = ""
     actor: str
     proven: bool = False
     text: str = ""

@@ -22,9 +22,9 @@ BUILT_IN: Mapping[str, str] = {
     "postgres": "dr.providers.selfhosted.postgres:Postgres",
     "dns-records": "dr.providers.selfhosted.dns:DnsRecords",
     "airflow-deployments": "dr.providers.airflow:AirflowDeployments",
-    "command": "dr.providers.generic:Command",
-    "approval": "dr.providers.generic:Approval",
-    "gate": "dr.providers.generic:Gate",
+    "command": "dr.providers.generic.command:Command",
+    "approval": "dr.providers.generic.person:Approval",
+    "gate": "dr.providers.generic.person:Gate",
 }
 
 

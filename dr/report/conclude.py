@@ -155,7 +155,5 @@ def hint(history: History, ended: RunOutcome, debt: Sequence[Debt], said: Sequen
     home = document.get("home") if isinstance(document, dict) else None
     if any(item.kind is not DebtKind.CLEAN_UP for item in debt):
         return debt[0].command
-    primary = plan.source if plan.intent is Intent.REPROTECT else plan.target
-    if home in (None, primary):
-        return ""
-    return f"dr failback {runbook}"
+    # a re-protect's target is the primary that is followed
+    return "" if home in (None, plan.target) else f"dr failback {runbook}"

@@ -38,6 +38,7 @@ class RunView:
     """A run with its pictures."""
 
     report: RunReport
+    heading: str
     verdict: Verdict
     gantt: gantt.Gantt | None
     split: tuple[axis.Piece, ...]
@@ -68,8 +69,8 @@ def _view(report: RunReport, lag: Sequence[LagSample], faults: Sequence[FaultRep
     recent = [sample for sample in lag if disaster is None or disaster - BEFORE <= sample.at <= disaster]
     rpo = {component.id: component.rpo_seconds for component in report.components}
     return RunView(
-        report, run_verdict(report), gantt.gantt(report, faults), pictures.split(report), pictures.lag_charts(recent, disaster, rpo),
-        disaster,
+        report, _heading(report), run_verdict(report), gantt.gantt(report, faults), pictures.split(report),
+        pictures.lag_charts(recent, disaster, rpo), disaster,
     )  # fmt: skip
 
 
@@ -116,6 +117,12 @@ def _rpa(report: RunReport) -> str:
 
 def _intent(intent: Intent) -> str:
     return {Intent.FAILOVER: "Failover", Intent.SWITCHOVER: "Switchover", Intent.FAILBACK: "Failback"}.get(intent, "Re-protect")
+
+
+def _heading(report: RunReport) -> str:
+    if report.intent is Intent.REPROTECT:
+        return f"Re-protect: {report.from_region} follows {report.to_region}"
+    return f"{_intent(report.intent)} from {report.from_region} to {report.to_region}"
 
 
 def _since(moment: datetime | None, zero: datetime | None) -> str:

@@ -38,6 +38,8 @@ def outage_began(history: History) -> datetime | None:
 
     A failover of a primary that was still healthy takes service away itself: with its fence, where that was acknowledged.
     """
+    if not history.state.current_plan.intent.moves:
+        return None  # a re-protect takes nothing away
     candidates = [history.state.outage_began]
     if history.started.plan.intent.planned:
         candidates.append(history.first_act(Verb.FREEZE) or history.first_act(Verb.FENCE))

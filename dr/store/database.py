@@ -29,6 +29,10 @@ _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 _FOREIGN = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
+class RowDamaged(sqlite3.DatabaseError):
+    """A row holds what was never written there. Becomes StateUnreadable."""
+
+
 @dataclass(frozen=True)
 class Schema:
     """What a file holds: its word for messages, its version, and the statements that create it.

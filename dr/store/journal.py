@@ -128,6 +128,8 @@ class SqliteJournal:
                         "INSERT INTO record (place, at, body, hash) VALUES (?, ?, ?, ?)",
                         [(base | record.seq, record.at, record.body, bytes.fromhex(record.hash)) for record in records],
                     )
+            except database.RowDamaged as error:
+                raise database.unreadable(self.path, SCHEMA, error) from error
             except sqlite3.Error as error:
                 self._lost = database.lost(self.path, SCHEMA, error)
                 raise self._lost from error
@@ -210,7 +212,7 @@ class SqliteJournal:
         low, high = run.number << _SEQ_BITS, (run.number + 1) << _SEQ_BITS
         query = "SELECT place, hash FROM record WHERE place > ? AND place < ? ORDER BY place DESC LIMIT 1"
         last = connection.execute(query, (low, high)).fetchone()
-        if last is None or (last[0] & _SEQ_MASK, last[1].hex()) != run.end:
+        if last is None or (last[0] & _SEQ_MASK, _hex(last[1])) != run.end:
             raise self._untrusted(f"run {run_id}, record {run.end.seq} is not the end of its chain")
         return run
 
@@ -283,8 +285,14 @@ def _unlike(run: _Run, rows: Sequence[Record]) -> str:
 
 
 def _all(connection: sqlite3.Connection) -> list[_Run]:
-    rows = connection.execute("SELECT number, run_id, runbook, started_at, last_seq, head FROM run ORDER BY number")
-    return [_Run(number, run_id, runbook, at, End(seq, bytes(head).hex())) for number, run_id, runbook, at, seq, head in rows]
+    runs = []
+    query = "SELECT number, run_id, runbook, started_at, last_seq, head FROM run ORDER BY number"
+    for number, run_id, runbook, at, seq, head in connection.execute(query):
+        texts, numbers = (run_id, runbook, at), (number, seq)
+        if not (all(isinstance(item, str) for item in texts) and all(isinstance(item, int) and 0 <= item <= _SEQ_MASK for item in numbers)):
+            raise database.RowDamaged(f"run number {number} is damaged")
+        runs.append(_Run(number, run_id, runbook, at, End(seq, _hex(head))))
+    return runs
 
 
 def _find(connection: sqlite3.Connection, run_id: str) -> _Run | None:
@@ -294,8 +302,20 @@ def _find(connection: sqlite3.Connection, run_id: str) -> _Run | None:
 def _rows(connection: sqlite3.Connection, run: _Run, first_seq: int) -> list[Record]:
     """The stored records of a run with seq >= first_seq, in order, unverified."""
     low, high = run.number << _SEQ_BITS | first_seq, (run.number + 1) << _SEQ_BITS
-    found = connection.execute("SELECT place, at, body, hash FROM record WHERE place >= ? AND place < ? ORDER BY place", (low, high))
-    return [Record(run.run_id, place & _SEQ_MASK, at, body, bytes(digest).hex()) for place, at, body, digest in found]
+    records = []
+    query = "SELECT place, at, body, hash FROM record WHERE place >= ? AND place < ? ORDER BY place"
+    for place, at, body, digest in connection.execute(query, (low, high)):
+        if not (isinstance(place, int) and isinstance(at, str) and isinstance(body, str)):
+            raise database.RowDamaged(f"a record of run {run.run_id} is damaged")
+        records.append(Record(run.run_id, place & _SEQ_MASK, at, body, _hex(digest)))
+    return records
+
+
+def _hex(digest: object) -> str:
+    """A stored hash; a damaged one may be of any type that SQLite knows."""
+    if not isinstance(digest, bytes):
+        raise database.RowDamaged("a hash is damaged")
+    return digest.hex()
 
 
 def _gap(connection: sqlite3.Connection, runs: Sequence[_Run]) -> str | None:
@@ -303,8 +323,8 @@ def _gap(connection: sqlite3.Connection, runs: Sequence[_Run]) -> str | None:
     for number, run in enumerate(runs, start=1):
         if run.number != number:
             return f"run number {number} is missing from the list of runs"
-    newest = connection.execute("SELECT max(place) FROM record").fetchone()[0]
-    if newest is not None and newest >> _SEQ_BITS > len(runs):
+    newest = connection.execute("SELECT CAST(max(place) AS INTEGER) FROM record").fetchone()[0] or 0
+    if newest >> _SEQ_BITS > len(runs):
         return f"run number {newest >> _SEQ_BITS} has records, but is missing from the list of runs"
     return None
 

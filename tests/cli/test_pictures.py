@@ -18,7 +18,7 @@ from dr.model.events import StepEnded, StepStarted
 from dr.model.lag import RegionView
 from dr.model.report import GuardReport
 from dr.model.status import ComponentStatus, Readiness, StatusReport, plan_report
-from dr.model.words import Guard, Known, Outcome, Role, RunOutcome, Verb, Verdict
+from dr.model.words import Guard, Known, Outcome, Role, RunOutcome, StepState, Verb, Verdict
 from tests.cli.conftest import SECOND, T0, a_plan, a_report, spec
 
 
@@ -95,6 +95,14 @@ def test_the_live_table_shows_elapsed_budget_and_the_point_of_no_return(state: R
     apply(state, StepEnded(step="db/fence", attempt=1, outcome=Outcome.DONE, acted=True, duration=3 * SECOND), T0 + 3 * SECOND)
     apply(state, StepStarted(step="db/promote", attempt=1), T0 + 3 * SECOND)
     assert "point of no return: passed" in prediction(state, T0 + 4 * SECOND)
+
+
+def test_who_is_waited_for_is_said_with_the_command(state: RunState) -> None:
+    """A step that waits for a person names what that person types."""
+    state.steps["app/approve"].state = StepState.WAITING_APPROVAL
+    screen = console()
+    screen.print(table(state, T0))
+    assert "app/approve waits for approval: dr approve r-1 app/approve" in text_of(screen)
 
 
 def test_a_long_run_shows_a_window_near_the_action() -> None:

@@ -15,7 +15,8 @@ import pytest
 
 from dr.cli.main import run
 from dr.errors import ExitCode
-from dr.model.words import Role
+from dr.model.status import RunList, RunSummary, StatusReport
+from dr.model.words import Role, RunStatus
 from tests.cli import toy
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +45,12 @@ def answered(capsys: Output, *argv: str) -> tuple[int, dict[str, object]]:
     return code, body
 
 
+def in_flight(capsys: Output, *argv: str) -> RunSummary:
+    """The one run that has not ended."""
+    (flight,) = StatusReport.model_validate(answered(capsys, "status", *argv)[1]).in_flight
+    return flight
+
+
 def until(holds: Callable[[], bool]) -> None:
     limit = time.monotonic() + 30
     while not holds():
@@ -61,7 +68,7 @@ def test_a_failover_from_the_plan_to_the_report(runbook: str, capsys: Output) ->
     code, status = answered(capsys, "status", runbook)
     assert (code, status["primary"], status["in_flight"]) == (0, "west", [])
     code, runs = answered(capsys, "runs")
-    assert [item["run_id"] for item in runs["runs"]] == [report["run_id"]]  # type: ignore[attr-defined]
+    assert [item.run_id for item in RunList.model_validate(runs).runs] == [report["run_id"]]
     code, again = answered(capsys, "failover", runbook, "--to", "west", "--yes", "--reason", "again")
     assert (code, again["outcome"]) == (0, "already")
 
@@ -110,15 +117,14 @@ def test_ctrl_c_pauses_and_resume_ends_it(runbook: str, tmp_path: Path, capsys: 
     process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
     until(lambda: (tmp_path / "db/east").read_text() == Role.STOPPED)  # fenced: promote is under way, or about to be
     process.send_signal(signal.SIGINT)
-    until(lambda: answered(capsys, "status")[1]["in_flight"][0]["status"] == "pausing")  # type: ignore[index]
+    until(lambda: in_flight(capsys).status is RunStatus.PAUSING)
     hold.unlink()
     _, err = process.communicate(timeout=30)
     assert process.returncode == ExitCode.INTERRUPTED, err
     assert "dr resume" in err and "Traceback" not in err
-    _, status = answered(capsys, "status", runbook)
-    (flight,) = status["in_flight"]  # type: ignore[misc]
-    assert (flight["status"], flight["holder_alive"]) == ("paused", False)
-    code, report = answered(capsys, "resume", flight["run_id"])
+    flight = in_flight(capsys, runbook)
+    assert (flight.status, flight.holder_alive) == (RunStatus.PAUSED, False)
+    code, report = answered(capsys, "resume", flight.run_id)
     assert (code, report["outcome"]) == (report["exit_code"], "completed")
 
 
@@ -132,7 +138,7 @@ def test_a_killed_process_is_gone_on_with(runbook: str, tmp_path: Path, capsys: 
     process.kill()
     process.wait()
     hold.unlink()
-    (flight,) = answered(capsys, "status")[1]["in_flight"]  # type: ignore[misc]
+    flight = in_flight(capsys)
     code, report = answered(capsys, "failover", runbook, "--to", "west", "--yes", "--reason", "x")
-    assert (report["run_id"], report["outcome"]) == (flight["run_id"], "completed")
+    assert (report["run_id"], report["outcome"]) == (flight.run_id, "completed")
     assert code == report["exit_code"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from dr.errors import Transient
-from dr.model.evidence import Evidence, Fenced, Promoted, WriteAccepted
+from dr.model.evidence import Evidence, Fenced, Promoted, RecoveryPoint, WriteAccepted
 from dr.model.lag import Beat, ComponentView, LagSample, RegionView
 from dr.model.plan import StepSpec
 from dr.model.runbook import KindConfig
@@ -44,7 +44,9 @@ class Act:
 
     def observe(self, context: AttemptContext) -> Seen:
         done = (self.folder / self.region).read_text() == self.role
-        return Seen(Look.DONE if done else Look.NEEDED, evidence=self._evidence(context) if done else ())
+        if done:
+            return Seen(Look.DONE, evidence=self._evidence(context))
+        return Seen(Look.NEEDED, evidence=self._recovery_point(context) if self.verb is Verb.PROMOTE else ())
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         while self.verb is Verb.PROMOTE and (self.folder / "hold").exists():
@@ -62,6 +64,11 @@ class Act:
 
     def preserve(self, context: AttemptContext) -> tuple[Evidence, ...]:
         return ()
+
+    def _recovery_point(self, context: AttemptContext) -> tuple[Evidence, ...]:
+        now = context.clock.now()
+        found = RecoveryPoint(component=context.step.component, region=self.region, read_at=now, recovery_point=now, complete=True)
+        return (found,)
 
     def _evidence(self, context: AttemptContext) -> tuple[Evidence, ...]:
         name, now = context.step.component, context.clock.now()

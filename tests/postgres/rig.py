@@ -163,7 +163,8 @@ class Pair:
             environment = f"PGDATA={self.data(region)} PGPASSFILE={folder}/pgpass PATH={path} LC_ALL=C"
             script = folder / "exec"
             script.write_text(
-                f"#!/bin/sh\nif [ ! -e {folder}/reachable ]; then echo 'ssh: connect to host {region}: No route to host' >&2; exit 255; fi\n"
+                f"#!/bin/sh\nif [ ! -e {folder}/reachable ]; then\n"
+                f"  echo 'ssh: connect to host {region}: No route to host' >&2; exit 255\nfi\n"
                 f"cd {folder} && exec {' '.join(as_account(self.account))} env -i {environment} \"$@\"\n"
             )
             script.chmod(0o755)
@@ -198,8 +199,10 @@ class Pair:
     def kill(self, region: str) -> None:
         """The region is lost: its processes die, and its host answers nobody."""
         (self.folder(region) / "reachable").unlink(missing_ok=True)
+        dying = self.processes(region)
         self.signal(region, signal.SIGKILL)
-        poll(lambda: not self.listening(region), f"{region} to be dead")
+        # whoever inherits them takes its time to reap them, and until then pg_ctl sees a server
+        poll(lambda: not any(Path(f"/proc/{pid}").exists() for pid in dying), f"{region} to be dead")
 
     def back(self, region: str) -> None:
         """Its host answers again; the server stays as it is."""

@@ -98,10 +98,11 @@ def test_a_pause_is_told_with_its_actor() -> None:
 def test_a_reprotect_has_no_objectives_and_then_offers_the_way_home() -> None:
     """It moves nothing: exit 0 without RTA and RPA; with no debt left the next command is the failback."""
     follow = step("metadata-db/follow", Verb.FOLLOW, region="east")
-    story = Story("r2").start(plan((follow,), Intent.REPROTECT, source="west", target="east"), outage_began=None, detected=None)
+    story = Story("r2").start(plan((follow,), Intent.REPROTECT, source="east", target="west"), outage_began=None, detected=None)
     story.run("metadata-db/follow", 2, 4, Following(component="metadata-db", region="east", upstream="west", how="pg_rewind")).over(4.1)
     found = run_report(story.records(), "journal.db", [failover().records()])
     assert (found.exit_code, found.objectives.rto_met, found.objectives.rpo_met, found.debt) == (0, None, None, ())
+    assert found.stamps.outage_began is None
     assert found.hint == f"dr failback {RUNBOOK}"
 
 

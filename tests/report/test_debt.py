@@ -15,7 +15,8 @@ def kinds(*stories: Story) -> set[DebtKind]:
 def later(*evidence: Evidence, intent: Intent = Intent.REPROTECT, run_id: str = "later") -> Story:
     """A second run with one step that found these facts."""
     only = step("metadata-db/follow", Verb.FOLLOW, region="east")
-    return Story(run_id).start(plan((only,), intent, "west", "east")).run("metadata-db/follow", 60, 62, *evidence).over(63)
+    source, target = ("east", "west") if intent is Intent.REPROTECT else ("west", "east")
+    return Story(run_id).start(plan((only,), intent, source, target)).run("metadata-db/follow", 60, 62, *evidence).over(63)
 
 
 FOLLOWING = Following(component="metadata-db", region="east", upstream="west", how="pg_rewind")

@@ -156,7 +156,28 @@ def test_a_run_that_was_taken_from_the_list_is_noticed(tmp_path: Path, statement
     assert not verify(tmp_path / "journal.db").ok
 
 
-@settings(max_examples=150, deadline=None)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE record SET hash = 7 WHERE place & 15 = 2", "UPDATE record SET hash = 'text' WHERE place & 15 = 3",
+        "UPDATE record SET body = x'00' WHERE place & 15 = 2", "UPDATE record SET at = x'00' WHERE place & 15 = 2",
+        "UPDATE run SET head = 7", "UPDATE run SET last_seq = 'many'", "UPDATE run SET number = 1 << 60", "UPDATE run SET run_id = x'00'",
+    ],
+)  # fmt: skip
+def test_a_value_of_another_type_is_noticed(tmp_path: Path, statement: str) -> None:
+    """A damaged file can hold numbers or bytes where text was written: refused by reading and before appending, never a crash."""
+    write_run(tmp_path, "run", 2)
+    tamper(tmp_path, statement)
+    with pytest.raises(StateUnreadable, match="damaged"):
+        SqliteJournal(tmp_path).records("run")
+    if "record" not in statement or "= 3" in statement:
+        journal = SqliteJournal(tmp_path)
+        with pytest.raises(StateUnreadable, match="damaged"):
+            journal.append("run", [(at(9), note("more"))])
+        journal.close()
+
+
+@settings(max_examples=120, deadline=None)
 @given(position=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_flipped_bit_anywhere_in_the_file_never_changes_what_is_read(position: float, bit: int) -> None:
     """Whatever byte of the file is damaged: what is read is what was written, or it is refused; nothing else ever comes out."""

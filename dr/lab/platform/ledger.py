@@ -42,10 +42,10 @@ def truth(config: ClientConfig, agent_ledger: Path) -> Truth:
     )  # fmt: skip
 
 
-def settled(config: ClientConfig, agent_ledger: Path, since: datetime) -> bool:
+def settled(config: ClientConfig, agent_ledger: Path | None, since: datetime) -> bool:
     """Whether the newest write of every name was sent after ``since`` and acknowledged, and the agent has polled since then.
 
-    Looks at the end of the files only, so it may be asked often.
+    Looks at the end of the files only, so it may be asked often. Without ``agent_ledger`` only names count.
     """
     waiting = {name for served in config.deployments for name in served.hostnames}
     failed: set[str] = set()
@@ -58,7 +58,9 @@ def settled(config: ClientConfig, agent_ledger: Path, since: datetime) -> bool:
             failed.add(attempt.hostname)
         elif attempt.hostname not in failed:
             waiting.discard(attempt.hostname)
-    return not waiting and any(poll.at > since for poll in polls(_tail(agent_ledger), newest_first=True))
+    if waiting or agent_ledger is None:
+        return not waiting
+    return any(poll.at > since for poll in polls(_tail(agent_ledger), newest_first=True))
 
 
 def _tail(path: Path) -> bytes:

@@ -10,7 +10,8 @@ class Certificates:
     """The server side of TLS: one certificate for each public name, chosen by SNI.
 
     Certificates are loaded ahead, because a failover makes every client shake hands at once; one that is missing is looked for again
-    when its name is asked for. A name without a certificate is refused with ``unrecognized_name``.
+    when its name is asked for. For a name without one the certificate of the control address is shown, as an ingress shows its own:
+    every client that verifies refuses it, and says why.
     """
 
     def __init__(self, folder: Path, names: frozenset[str], default: str) -> None:
@@ -22,11 +23,6 @@ class Certificates:
         for name in names:
             self._load(name)
 
-    @property
-    def missing(self) -> frozenset[str]:
-        """Names without a certificate."""
-        return self._names - self._contexts.keys()
-
     def _load(self, name: str) -> ssl.SSLContext | None:
         path = self._folder / f"{name}.pem"
         if name in self._names and path.is_file():
@@ -36,14 +32,10 @@ class Certificates:
                 return None  # as good as missing: the client is refused, and the guard that checks certificates says why
         return self._contexts.get(name)
 
-    def _choose(self, connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, _initial: ssl.SSLContext) -> int | None:
-        if name is None:
-            return None
-        context = self._contexts.get(name) or self._load(name)
-        if context is None:
-            return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
-        connection.context = context
-        return None
+    def _choose(self, connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, _initial: ssl.SSLContext) -> None:
+        context = (self._contexts.get(name) or self._load(name)) if name is not None else None
+        if context is not None:
+            connection.context = context
 
 
 def _server_context(pem: Path) -> ssl.SSLContext:

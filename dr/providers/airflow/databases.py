@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import select
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Lock
@@ -72,15 +72,6 @@ class Databases:
                 connection.close()
         if problem is not None:
             raise problem  # outside the handler: psycopg's error, which knows the connection's password, is not its context
-
-    def open(self, region: str, names: Iterable[str | None], fan: Fan) -> int:
-        """Opens an idle connection to each database that has none; returns how many answer. Raises nothing for those that do not."""
-
-        def touch(name: str | None) -> None:
-            with self.use(region, name):
-                pass
-
-        return sum(not isinstance(result, StepError) for result in fan.results(touch, list(names)))
 
     def close(self) -> None:
         """Closes what is idle."""
@@ -176,4 +167,5 @@ def gravest(errors: Sequence[StepError]) -> StepError:
     ranked = sorted(errors, key=lambda error: (not isinstance(error, EffectUnknown), not isinstance(error, Permanent)))
     first = ranked[0]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return type(first)(first.message + more, hint=first.hint)
+    sort = next(sort for sort in (EffectUnknown, Permanent, Transient) if sort is Transient or isinstance(first, sort))
+    return sort(first.message + more, hint=first.hint)

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from threading import Lock
 
-from dr.errors import CredentialMissing, Permanent, StepError, Transient, UsageError
+from dr.errors import CredentialMissing, Permanent, StepError, Transient
 from dr.model.identity import IdentitySnapshot
 from dr.ports import Site
 from dr.providers.airflow.config import DeploymentsConfig
@@ -44,6 +45,7 @@ class Fleet:
         self.databases = Databases(self._servers)
         self.web = Fan(config.threads)
         self.sql = Fan(DATABASE_THREADS)
+        self._opening = Lock()
 
     def path(self, text: str) -> Path:
         """A path of the runbook: relative ones start at its folder."""
@@ -117,12 +119,19 @@ class Fleet:
         rows = tuple(identity(item, secrets, digest) for item, secrets in zip(found, connections, strict=True))
         return IdentitySnapshot(taken_at=taken_at, region=region, deployments=rows)
 
+    def open_lines(self, region: str, deployments: Sequence[Deployment]) -> int:
+        """Opens a connection to every Deployment's API in a region, where there is none yet; returns how many are open.
+
+        One caller at a time: who comes second (a run that overtakes its own head start) finds them open instead of opening them again.
+        """
+        with self._opening:
+            results = self.web.results(self.https.warm, [self.public(region, item.api) for item in deployments])
+        return sum(result is None for result in results)
+
     def warm(self, region: str) -> None:
-        """Opens a connection to every Deployment's API and database in a region, where there is none yet. A head start only."""
+        """A head start for a move to a region. Databases are left to the steps: 80 logins would compete with the promotion."""
         try:
-            found = self.deployments(region)
-            self.web.results(lambda item: self.https.warm(self.public(region, item.api)), found)
-            self.databases.open(region, [item.database for item in found], self.sql)
+            self.open_lines(region, self.deployments(region))
             self.control.status(region)
         except StepError:
             return  # the steps will meet it again and say it; nothing was promised here
@@ -144,9 +153,8 @@ class Fleet:
     def _servers(self) -> DatabaseServers:
         peer = self.site.peers.get(self.config.database)
         if not isinstance(peer, DatabaseServers):
-            raise UsageError(
-                f"{self.name}: database: {self.config.database} is no component with databases", hint="name a component of kind postgres"
-            )
+            text = f"{self.name}: database: {self.config.database} is no component with databases"
+            raise Permanent(text, hint="name a component of kind postgres")
         return peer
 
     def _name_servers(self) -> Sequence[NameServers]:

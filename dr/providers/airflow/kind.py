@@ -62,7 +62,7 @@ class AirflowDeployments:
         order = sorted(views, key=lambda region: views[region].role is not Role.PRIMARY)
         known: Sequence[Deployment] = next((found for region in order if isinstance(found := listed[region], tuple)), ())
         return ComponentView(
-            component=self._name, kind=self.kind, at=self._site.clock.now(), regions=views, lag=self.sample(None),
+            component=self._name, kind=self.kind, at=self._site.clock.now(), regions=views,
             findings=tuple(findings(self._name, seen, views, frozenset(item.id for item in known), self._flaws(known))),
         )  # fmt: skip
 
@@ -71,7 +71,7 @@ class AirflowDeployments:
         return None
 
     def sample(self, primary: str | None) -> LagSample:
-        """Known, without a lag: nothing of a Deployment is replicated but by its database, which has its own sample."""
+        """Known, without a lag: nothing of a Deployment is replicated but by its database, which has its own sample. The view has none."""
         reason = f"rides on {self._config.database}: its lag is that one's"
         return LagSample(component=self._name, at=self._site.clock.now(), state=Known.KNOWN, reason=reason)
 
@@ -84,7 +84,7 @@ class AirflowDeployments:
         return chain(self._fleet, intent, source, target)
 
     def warm(self, target: str) -> None:
-        """Opens connections to every API and database of the target, and imports what the outside checks need."""
+        """Opens a connection to every API of the target, and imports what the outside checks need."""
         import dns.query  # noqa: F401  # 70 ms that a run need not wait for
 
         self._fleet.warm(target)
@@ -110,8 +110,6 @@ class AirflowDeployments:
                 found[region] = future.result(timeout=max(0.0, until - self._site.clock.monotonic()))
             except StepError as error:
                 found[region] = error
-            except UsageError as error:
-                found[region] = Transient(error.message, hint=error.hint)
             except FutureTimeout:
                 found[region] = Transient(f"no answer from {region} within {VIEW_SECONDS:g} s")
         return found

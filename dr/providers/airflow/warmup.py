@@ -57,9 +57,8 @@ class Prepare(FleetStep):
         status = self.fleet.control.status(self.region)
         if any(item.frozen for item in status.deployments.values()):
             self.fleet.control.thaw(self.region)
-        peers = [self.fleet.public(self.region, item.api) for item in self.fleet.deployments(self.region)]
-        opened = self.fleet.web.results(self.fleet.https.warm, peers)
-        context.say(f"{sum(result is None for result in opened)} of {len(peers)} connections open")
+        deployments = self.fleet.deployments(self.region)
+        context.say(f"{self.fleet.open_lines(self.region, deployments)} of {len(deployments)} connections open")
         return ()
 
     def verify(self, context: AttemptContext) -> Seen:

@@ -21,18 +21,22 @@ _PORT_LIMIT = timedelta(seconds=1)
 _HOST_LIMIT = timedelta(seconds=10)
 _STOP_LIMIT = timedelta(minutes=2)
 _KILLED_WITHIN = timedelta(seconds=1)
-_POLL_SECONDS = 0.02
+_POLL_SECONDS = 0.01
 
 
 class _Fence(ClusterStep):
     def _proof(self, process: Process) -> str | None:
         """How we know that the source cannot write; None while we do not."""
-        if process.running is not Running.NO:
+        if process.running not in (Running.NO, Running.YES):
             return None
-        reach = self.cluster.connections.tcp(self.source, _PORT_LIMIT)
+        reach, server = self.cluster.connections.tcp(self.source, _PORT_LIMIT), self.cluster.servers[self.source]
+        if process.running is Running.YES:
+            if reach is Reach.REFUSED and process.pid is not None and server.dead(process.pid, _PORT_LIMIT):
+                return f"process {process.pid} is dead; {self.cluster.at(self.source)} refuses connections"
+            return None
         if reach is Reach.REFUSED:
             return f"{process.said}; {self.cluster.at(self.source)} refuses connections"
-        if reach is Reach.SILENT and self.cluster.servers[self.source].silent_on_host(_HOST_LIMIT):
+        if reach is Reach.SILENT and server.silent_on_host(_HOST_LIMIT):
             return f"{process.said}; {self.cluster.at(self.source)} answers neither here nor on its own host"
         return None
 
@@ -78,7 +82,7 @@ class FenceLost(_Fence):
                 process = self._gone(limit)
         except EffectUnknown as error:
             return (self._unacknowledged(error.message),)
-        if process.running is Running.NO:
+        if self._proof(process) is not None:
             return ()
         return (self._unacknowledged(f"stop: {said(done)}; {process.said}"),)
 
@@ -101,7 +105,7 @@ class FenceLost(_Fence):
         clock = self.cluster.clock
         until = clock.monotonic() + _KILLED_WITHIN.total_seconds()
         process = self.cluster.servers[self.source].process(limit)
-        while process.running is Running.YES and clock.monotonic() < until:
+        while process.running is Running.YES and self._proof(process) is None and clock.monotonic() < until:
             clock.sleep(_POLL_SECONDS)
             process = self.cluster.servers[self.source].process(limit)
         return process
@@ -122,10 +126,16 @@ class FencePlanned(_Fence):
         return Seen(Look.NEEDED)
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """``pg_ctl stop -m fast``: waits until the target has received everything."""
-        done = self.cluster.servers[self.source].stop("fast", self.cluster.left(context, _STOP_LIMIT))
+        """``pg_ctl stop -m fast``: the server ends when the target has received everything."""
+        limit = self.cluster.left(context, _STOP_LIMIT)
+        # pg_ctl looks only every 100 ms whether it is gone, and writers wait for that: the port tells at once
+        done = self.cluster.servers[self.source].stop("fast", limit, wait=False)
         if done.status != 0:
             raise EffectUnknown(f"stop of {self.cluster.component} in {self.source}: {said(done)}")
+        clock = context.clock
+        until = clock.monotonic() + limit.total_seconds()
+        while self.cluster.connections.tcp(self.source, _PORT_LIMIT) is not Reach.REFUSED and clock.monotonic() < until:
+            clock.sleep(_POLL_SECONDS)
         return ()
 
     def verify(self, context: AttemptContext) -> Seen:

@@ -31,7 +31,7 @@ class Compared:
     def missing(self) -> str:
         """What only the source has, in words."""
         if self.beyond is None or self.lineage.fork is None:
-            return "nothing"
+            return "no log of its own"
         count = "an unknown number of" if self.beyond.commits is None else str(self.beyond.commits)
         size = "an unknown number of" if self.beyond.end is None else str(self.beyond.end - self.lineage.fork)
         return f"{count} committed transactions in {size} bytes of log after {wal.show_lsn(self.lineage.fork)}"

@@ -42,7 +42,7 @@ class Preserve(ClusterStep):
         if compared.lineage.course is wal.Course.REFUSE:
             return Seen(Look.BLOCKED, f"{NEWEST_COPY}: {self.source} may not be overwritten: {compared.lineage.reason}")
         if not compared.diverged:
-            text = f"{self.cluster.component} in {self.source} has nothing that {self.target} misses ({compared.missing})"
+            text = f"{self.cluster.component} in {self.source} has nothing that {self.target} misses: {compared.missing}"
             return Seen(Look.DONE, text, (Note(text=text),))
         kept = self._kept(context, compared)
         return Seen(Look.NEEDED, compared.missing) if kept is None else Seen(Look.DONE, compared.missing, kept)
@@ -170,14 +170,11 @@ def needed(cluster: Cluster, source: str, target: str, context: AttemptContext) 
     """
     step = Preserve(cluster, source, target)
     seen = step.observe(context)
+    found: tuple[Evidence, ...] = ()
     if seen.look is Look.NEEDED:
         found = step.act(context)
         seen = step.verify(context)
-        return found + _accepted(seen)
-    return _accepted(seen)
-
-
-def _accepted(seen: Seen) -> tuple[Evidence, ...]:
+        found += seen.evidence
     if seen.look is not Look.DONE:
         raise Permanent(seen.reason)
-    return seen.evidence
+    return found

@@ -91,6 +91,14 @@ class Server:
             return Process(Running.NO_HOST, f"host not reachable ({said(done)})")
         return Process(Running.UNCLEAR, f"pg_ctl status exits with {done.status} ({said(done)})")
 
+    def dead(self, pid: int, timeout: timedelta) -> bool:
+        """Whether a pid that pg_ctl still sees is a dead process that nobody has reaped yet (containers without a real init)."""
+        try:
+            done = self.run(["ps", "-o", "stat=", "-p", str(pid)], timeout)
+        except EffectUnknown:
+            return False
+        return done.out.strip().startswith("Z") or (done.status == 1 and not done.out.strip() and not done.err.strip())
+
     def silent_on_host(self, timeout: timedelta) -> bool:
         """Whether the server's port does not answer when asked on its own host."""
         try:
@@ -99,12 +107,12 @@ class Server:
         except EffectUnknown:
             return False
 
-    def stop(self, mode: str, timeout: timedelta) -> Completed:
-        """Stops the server and waits. Raises EffectUnknown after the timeout."""
+    def stop(self, mode: str, timeout: timedelta, *, wait: bool = True) -> Completed:
+        """Stops the server, and waits until it is gone unless told not to. Raises EffectUnknown after the timeout."""
         if self.settings.stop is not None:
             return self.run(self.settings.stop, timeout)
-        seconds = max(1, int(timeout.total_seconds()) - 1)
-        return self.run([self.settings.tool("pg_ctl"), "stop", *self._in_data(), "-m", mode, "-t", str(seconds)], timeout)
+        waiting = ["-t", str(max(1, int(timeout.total_seconds()) - 1))] if wait else ["-W"]
+        return self.run([self.settings.tool("pg_ctl"), "stop", *self._in_data(), "-m", mode, *waiting], timeout)
 
     def kill(self, pid: int, timeout: timedelta) -> None:
         """Kills the server and its children: the only thing that ends processes that were stopped. Raises EffectUnknown."""

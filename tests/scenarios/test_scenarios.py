@@ -1,0 +1,44 @@
+"""Every scenario of ``scenarios/`` in the lab, as a person runs it: one command, judged by its own expectations."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from dr.model.report import DrillReport
+
+ROOT = Path(__file__).parents[2]
+SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))
+LONGEST_SECONDS = 420
+
+
+@pytest.mark.scenario
+@pytest.mark.parametrize("path", SCENARIOS, ids=[path.stem for path in SCENARIOS])
+def test_the_drill_passes(path: Path, tmp_path: Path) -> None:
+    """All expectations are met, an expected refusal too, nothing is left over, and the reports are written."""
+    argv = [str(Path(sys.executable).with_name("dr")), "drill", str(path.relative_to(ROOT)), "--json"]
+    argv += ["--junit", str(tmp_path / "junit.xml"), "--report", str(tmp_path)]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=LONGEST_SECONDS, check=False)
+    try:
+        report = DrillReport.model_validate_json(done.stdout)
+    except ValidationError:
+        pytest.fail(f"no report; repeat with: {' '.join(argv[:3])}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+    unmet = [f"{line.name}: expected {line.expected}, was {line.actual} {line.detail}" for line in report.expectations if not line.met]
+    story = f"repeat with: {' '.join(argv[:3])}\n{report.error}\n{done.stderr[-4000:]}"
+    assert unmet == [], story
+    assert report.cleanup.leftovers == (), story
+    assert (report.verdict, done.returncode) == ("passed", 0), story
+    assert (tmp_path / "junit.xml").stat().st_size > 0
+    assert "</html>" in next(tmp_path.glob("*.html")).read_text(encoding="utf-8")
+
+
+def test_every_promised_scenario_is_there() -> None:
+    """The seven that the README promises."""
+    assert {path.stem for path in SCENARIOS} >= {
+        "region-outage", "region-outage-lagging-link", "planned-switchover", "round-trip", "orchestrator-killed", "scale-80",
+        "refused-exposure",
+    }  # fmt: skip
