@@ -15,7 +15,7 @@ from dr.model.words import ClockKind, Outcome, RunOutcome, RunStatus, StepState
 @dataclass(frozen=True, slots=True)
 class Start:
     """Journal StepStarted, then run one attempt. A host may hold it back for a free worker; it drops it when the step is not
-    pending any more or the run does not go on."""
+    pending any more, the run does not go on, or is turned (what is still wanted is said again)."""
 
     step: str
     look_first: bool

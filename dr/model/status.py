@@ -1,4 +1,4 @@
-"""What looking prints: ``dr.status/1``, ``dr.lag/1``, ``dr.runs/1``, ``dr.check/1`` and ``dr.plan/1``. Unknown is ``null`` plus a state, never 0."""
+"""What looking prints: ``dr.status/1``, ``dr.lag/1``, ``dr.runs/1``, ``dr.check/1``, ``dr.plan/1``. Unknown is ``null`` plus a state."""
 
 from __future__ import annotations
 

@@ -8,7 +8,19 @@ from datetime import datetime, timedelta
 
 from dr.engine import machine
 from dr.engine.state import Again, AskApproval, Command, EndRun, RunState, Start, StepRun, Stop, Undo
-from dr.model.events import Event, RetryDue, RetryScheduled, RunEnded, StepStarted, UndoEnded, UndoStarted, decode, encode
+from dr.model.events import (
+    Event,
+    Resumed,
+    RetryDue,
+    RetryScheduled,
+    RunEnded,
+    StepStarted,
+    Turned,
+    UndoEnded,
+    UndoStarted,
+    decode,
+    encode,
+)
 from dr.model.plan import Plan
 from dr.model.words import Outcome, RunStatus, StepState
 from tests.engine.build import RUN, START, ended, started
@@ -38,13 +50,13 @@ class Driver:
     test says so; the end of a run is written at once.
     """
 
-    def __init__(self, *steps: object, watch: Callable[[RunState, Event], None] = lambda _state, _event: None) -> None:
+    def __init__(self) -> None:
         self.state = RunState(RUN)
         self.log: list[tuple[datetime, Event]] = []
         self.held: list[Start | Undo] = []
         self.asked: list[str] = []
         self.stops: list[str] = []
-        self._watch = watch
+        self.watch: Callable[[RunState, Event], None] = lambda _state, _event: None
 
     @classmethod
     def of(cls, first: Plan) -> Driver:
@@ -56,9 +68,11 @@ class Driver:
     def deliver(self, event: Event) -> None:
         """Applies one event and what follows from it at once. Raises what the machine raises."""
         at = START + timedelta(seconds=len(self.log))
-        self._watch(self.state, event)
+        self.watch(self.state, event)
         _, commands = machine.apply(self.state, event, at)
         self.log.append((at, event))
+        if isinstance(event, (Turned, Resumed)):
+            self.held.clear()  # what is still wanted was said again
         for command in commands:
             self._follow(command)
 

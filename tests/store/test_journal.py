@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -15,13 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dr.errors import LeaseLost, StateLost, StateUnreadable
-from dr.model.events import GENESIS, chain_hash
+from dr.model.events import GENESIS, Record, chain_hash
 from dr.store.journal import SqliteJournal, verify
 from tests.store.build import at, note, started, write_run
 
 
 def tamper(directory: Path, statement: str, *values: object) -> None:
     connection = sqlite3.connect(directory / "journal.db")
+    connection.execute("PRAGMA synchronous = OFF")
     assert connection.execute(statement, values).rowcount > 0
     connection.commit()
     connection.close()
@@ -93,6 +94,14 @@ def test_a_follower_notices_a_change_of_what_it_has_read(tmp_path: Path) -> None
         reader.records("run", after=written[-1].seq)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, dict[str, Sequence[Record]]]:
+    """A journal file of two runs, and their records."""
+    directory = tmp_path_factory.mktemp("whole")
+    written = {name: write_run(directory, name, 8) for name in ("run", "other")}
+    return (directory / "journal.db").read_bytes(), written
+
+
 def flip(text: str, position: int) -> str:
     index = position % len(text)
     return text[:index] + chr(ord(text[index]) ^ 1) + text[index + 1 :]
@@ -100,11 +109,13 @@ def flip(text: str, position: int) -> str:
 
 @settings(max_examples=60, deadline=None)
 @given(seq=st.integers(1, 9), column=st.sampled_from(["at", "body", "hash"]), position=st.integers(0, 5000))
-def test_a_changed_character_of_any_record_is_noticed(seq: int, column: str, position: int) -> None:
+def test_a_changed_character_of_any_record_is_noticed(
+    whole: tuple[bytes, dict[str, Sequence[Record]]], seq: int, column: str, position: int
+) -> None:
     """One flipped bit in the moment, the body or the hash of any record: the record is named, by records and by verify."""
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
-        write_run(directory, "run", 8)
+        (directory / "journal.db").write_bytes(whole[0])
         connection = sqlite3.connect(directory / "journal.db")
         old = connection.execute(f"SELECT {column} FROM record WHERE place = ?", (1 << 32 | seq,)).fetchone()[0]
         connection.close()
@@ -179,16 +190,16 @@ def test_a_value_of_another_type_is_noticed(tmp_path: Path, statement: str) -> N
 
 @settings(max_examples=120, deadline=None)
 @given(position=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-def test_a_flipped_bit_anywhere_in_the_file_never_changes_what_is_read(position: float, bit: int) -> None:
+def test_a_flipped_bit_anywhere_in_the_file_never_changes_what_is_read(
+    whole: tuple[bytes, dict[str, Sequence[Record]]], position: float, bit: int
+) -> None:
     """Whatever byte of the file is damaged: what is read is what was written, or it is refused; nothing else ever comes out."""
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
-        written = {name: write_run(directory, name, 8) for name in ("run-1", "run-2")}
-        path = directory / "journal.db"
-        data = bytearray(path.read_bytes())
+        data = bytearray(whole[0])
         data[int(position * len(data))] ^= 1 << bit
-        path.write_bytes(data)
-        for name, records in written.items():
+        (directory / "journal.db").write_bytes(data)
+        for name, records in whole[1].items():
             try:
                 assert SqliteJournal(directory).records(name) == records
             except StateUnreadable as error:

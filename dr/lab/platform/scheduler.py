@@ -80,7 +80,6 @@ class Scheduler:
     async def hold(self, held: bool) -> None:
         """Held: heartbeats go on, nothing new is created or started, what ends may end. Holds when it returns."""
         self.held = held
-        self._wake.set()
         async with self._starting:
             return  # what was being started when the flag was set is through
 
