@@ -45,7 +45,7 @@ class Journal(Protocol):
     """Append-only, durable, hash-chained record of runs. One writer at a time (the holder of the lease)."""
 
     def append(self, run_id: str, events: Sequence[tuple[datetime, Event]]) -> Sequence[Record]:
-        """Writes all or nothing; durable when it returns. Raises StateLost when it cannot."""
+        """Writes all or nothing; durable when it returns. Raises StateLost when it cannot, LeaseLost when another process went on."""
 
     def records(self, run_id: str, after: int = 0) -> Sequence[Record]:
         """The verified records with seq > after, in order. Raises StateUnreadable where the chain is broken."""

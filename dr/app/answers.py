@@ -19,7 +19,7 @@ class Answers:
     def __init__(self, state: State, runs: Runs, conductor: Conductor) -> None:
         self.state, self.runs, self.conductor = state, runs, conductor
 
-    def request(self, run_id: str, event: Event, *, actor: str, hooks: Hooks) -> RunReport | None:
+    def request(self, run_id: str, event: Event, *, actor: str, hooks: Hooks | None = None) -> RunReport | None:
         """Pause, cancel, approve or skip. None: a live process holds the run and will take it up.
 
         Raises:
@@ -38,7 +38,7 @@ class Answers:
         platform = self.conductor.platform_of(state)
         try:
             if isinstance(event, CancelRequested):
-                return self.conductor.take_over(platform, state, [event], actor, hooks)
+                return self.conductor.take_over(platform, state, [event], actor, hooks or Hooks())
             self._note(state, event)
             return self.runs.report(run_id)
         finally:

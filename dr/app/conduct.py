@@ -50,7 +50,7 @@ class Conductor:
     def __init__(self, state: State, runs: Runs) -> None:
         self.state, self.runs = state, runs
 
-    def start(self, platform: Platform, request: Request, hooks: Hooks) -> RunReport:
+    def start(self, platform: Platform, request: Request, hooks: Hooks | None = None) -> RunReport:
         """Looks, plans, asks the guards, asks the person, and runs to the end or to a pause.
 
         The same command given again converges: the target is the key. What is there already is not touched; a run that was
@@ -60,6 +60,7 @@ class Conductor:
             UsageError, Refused, RunInFlight, StateLost, LeaseLost: as their names say.
         """
         self.state.make()
+        hooks = hooks or Hooks()
         open_run = self.runs.unfinished(platform.runbook.name)
         if open_run is not None:
             return self._again(platform, request, open_run, hooks)
@@ -152,7 +153,7 @@ class Conductor:
                 return self.runs.report(run_id)
             self.state.clock.sleep(0.1)
 
-    def resume(self, run_id: str, *, actor: str, acceptances: Sequence[Acceptance] = (), hooks: Hooks) -> RunReport:
+    def resume(self, run_id: str, *, actor: str, acceptances: Sequence[Acceptance] = (), hooks: Hooks | None = None) -> RunReport:
         """Goes on with a paused or abandoned run, here.
 
         Raises:
@@ -163,7 +164,7 @@ class Conductor:
             raise Refused(f"run {run_id} has ended: {state.outcome}", hint=f"dr runs {run_id}")
         platform = self.platform_of(state)
         try:
-            return self.take_over(platform, state, [Accepted(acceptance=item) for item in acceptances], actor, hooks, resumed=True)
+            return self.take_over(platform, state, [Accepted(acceptance=item) for item in acceptances], actor, hooks or Hooks(), resumed=True)
         finally:
             platform.close()
 

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dr.app import outlook
 from dr.app import status as looking
-from dr.app.answers import Answers
-from dr.app.conduct import Conductor, Hooks
 from dr.app.platform import Platform, build
 from dr.app.runs import Request, Runs
 from dr.app.state import State
@@ -20,8 +20,12 @@ from dr.model.lag import ComponentView
 from dr.model.plan import Acceptance, Plan
 from dr.model.report import DrillReport, RunReport
 from dr.model.status import LagReport, RunSummary, StatusReport
-from dr.model.words import Intent, RunStatus
+from dr.model.words import Intent
 from dr.ports import Operator, World
+
+if TYPE_CHECKING:
+    from dr.app.answers import Answers
+    from dr.app.conduct import Conductor, Hooks
 
 
 class App:
@@ -34,8 +38,20 @@ class App:
     def __init__(self, directory: Path) -> None:
         self.state = State(directory)
         self.runs = Runs(self.state)
-        self.conductor = Conductor(self.state, self.runs)
-        self.answers = Answers(self.state, self.runs, self.conductor)
+
+    @cached_property
+    def conductor(self) -> Conductor:
+        """Begins runs and goes on with them; loads the runner when first used."""
+        from dr.app.conduct import Conductor
+
+        return Conductor(self.state, self.runs)
+
+    @cached_property
+    def answers(self) -> Answers:
+        """Requests to runs."""
+        from dr.app.answers import Answers
+
+        return Answers(self.state, self.runs, self.conductor)
 
     def load(self, path: Path) -> Platform:
         """A runbook and its kinds. Raises FileError, UsageError."""
@@ -66,15 +82,15 @@ class App:
     ) -> RunReport:
         """Starts a run and blocks until it has ended or is paused. Raises UsageError, Refused, RunInFlight, StateLost, LeaseLost."""
         request = Request(intent, to, actor, reason, tuple(acceptances), outage_began, tuple(only))
-        return self.conductor.start(platform, request, hooks or Hooks())
+        return self.conductor.start(platform, request, hooks)
 
     def resume(self, run_id: str, *, actor: str, acceptances: Sequence[Acceptance] = (), hooks: Hooks | None = None) -> RunReport:
         """Goes on with a paused or abandoned run. Raises NotThere, Refused, RunInFlight."""
-        return self.conductor.resume(run_id, actor=actor, acceptances=acceptances, hooks=hooks or Hooks())
+        return self.conductor.resume(run_id, actor=actor, acceptances=acceptances, hooks=hooks)
 
     def request(self, run_id: str, event: Event, *, actor: str, hooks: Hooks | None = None) -> RunReport | None:
         """Pause, cancel, approve or skip. None: a live process takes it up. Raises NotThere, Refused."""
-        return self.answers.request(run_id, event, actor=actor, hooks=hooks or Hooks())
+        return self.answers.request(run_id, event, actor=actor, hooks=hooks)
 
     def status(self, platform: Platform | None) -> StatusReport:
         """``dr.status/1``."""
@@ -93,7 +109,7 @@ class App:
         return self.runs.report(run_id)
 
     def follow(self, run_id: str, stop: threading.Event, every: timedelta = timedelta(milliseconds=50)) -> Iterator[Sequence[Record]]:
-        """New records of a run as they are written, by whichever process; ends with the run, a pause, or ``stop``."""
+        """New records of a run as they are written, by whichever process; ends with ``stop``, or when the caller has seen enough."""
         after = 0
         while True:
             last = stop.is_set()
@@ -102,8 +118,6 @@ class App:
                 after = records[-1].seq
                 yield records
             if last:
-                return
-            if records and self.runs.fold(run_id).status in (RunStatus.ENDED, RunStatus.PAUSED):
                 return
             stop.wait(every.total_seconds())
 

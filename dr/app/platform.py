@@ -77,6 +77,7 @@ def build(runbook: Runbook, state: State) -> Platform:
         UsageError: settings of a component contradict each other.
         NotThere: its base directory is gone.
     """
+    from dr.config.runbook import in_component
     from dr.providers import registry
     from dr.providers.generic.host import CommandHost
     from dr.providers.system import EnvFileSecrets
@@ -93,5 +94,8 @@ def build(runbook: Runbook, state: State) -> Platform:
         samples=state.samples, artefacts=state.directory / "artefacts" / runbook.name, base=base, peers=peers,
     )  # fmt: skip
     for name, component in runbook.components.items():
-        peers[name] = registry.find(component.kind)(name, component.config, component.needs, site)
+        try:
+            peers[name] = registry.find(component.kind)(name, component.config, component.needs, site)
+        except UsageError as error:
+            raise in_component(runbook, name, error) from None
     return Platform(runbook, peers, site)

@@ -147,7 +147,7 @@ class Metrics(Collector):
         views = seen.views.items()
         yield self._gauge(Name.PRIMARY, [((name, view.primary), 1) for name, view in views if view.primary is not None])
         roles = [(name, region, item.role) for name, view in views for region, item in view.regions.items()]
-        yield self._gauge(Name.REACHABLE, [((name, region), float(role is not Role.UNREACHABLE)) for name, region, role in roles])
+        yield self._gauge(Name.REACHABLE, [((name, region), float(role in (Role.PRIMARY, Role.SECONDARY))) for name, region, role in roles])
 
     def _heartbeats(self) -> Iterator[Metric]:
         yield self._counter(Name.BEATS, self._beats)

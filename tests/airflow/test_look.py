@@ -49,13 +49,15 @@ def test_only_what_is_missing_where_we_would_go_refuses_a_run() -> None:
     """A Deployment or certificate missing in the secondary is an error; in the primary or a lost region it is a warning."""
     listed = frozenset({"d-001", "d-002", "d-003"})
     flaws = [Flaw("a.dr.test", "west", "no certificate", usable=False), Flaw("a.dr.test", "east", "no certificate", usable=False)]
-    seen = {"east": region("east", "writable", "running"), "west": region("west", "read-only", "stopped")}
+    seen: dict[str, RegionStatus | StepError] = {
+        "east": region("east", "writable", "running"), "west": region("west", "read-only", "stopped"),
+    }  # fmt: skip
     found = findings("deployments", seen, roles(seen), listed, flaws)
     assert [(item.severity, "west" in item.fact) for item in found] == [
         (Severity.WARNING, False), (Severity.ERROR, True), (Severity.ERROR, True), (Severity.WARNING, False),
     ]  # fmt: skip
     assert all(item.fix for item in found)
-    lost = {"east": gone("east"), "west": seen["west"]}
+    lost: dict[str, RegionStatus | StepError] = {"east": gone("east"), "west": seen["west"]}
     severe = [item for item in findings("deployments", lost, roles(lost), listed, flaws) if item.severity is Severity.ERROR]
     assert all("west" in item.fact for item in severe)
     assert len(severe) == 2

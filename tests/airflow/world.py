@@ -13,7 +13,7 @@ from typing import Any, cast
 import psycopg
 
 from dr.engine.attempt import Attempted, attempt
-from dr.errors import CredentialMissing, Transient
+from dr.errors import CredentialMissing, Permanent, Transient
 from dr.lab.layout import DNS_PORT, POSTGRES_PORT, Layout
 from dr.model.evidence import Evidence, Fenced
 from dr.model.identity import IdentitySnapshot
@@ -46,9 +46,13 @@ class Servers:
 
     def open(self, region: str, database: str, user: str, secret: str) -> Connection:
         try:
+            secret_file = self._layout.secret(secret).read_text()
+        except OSError:
+            raise Permanent(f"{secret} is not there") from None
+        try:
             return psycopg.connect(
                 host=self._layout.region(region).address, port=POSTGRES_PORT, dbname=database, user=user, connect_timeout=2,
-                password=self._layout.secret(secret).read_text().strip(), autocommit=True, sslmode="disable", gssencmode="disable",
+                password=secret_file.strip(), autocommit=True, sslmode="disable", gssencmode="disable",
             )  # fmt: skip
         except psycopg.OperationalError as error:
             raise Transient(f"{region}: {str(error).splitlines()[0]}") from None

@@ -127,6 +127,14 @@ class Driver:
         """The delay of a step is over."""
         self.deliver(RetryDue(step=step))
 
+    def status(self) -> RunStatus:
+        """Where the run stands."""
+        return self.state.status
+
+    def look_first(self) -> dict[str, bool]:
+        """What is to be started, and whether it is looked at first."""
+        return {command.step: command.look_first for command in self.wanted() if isinstance(command, Start)}
+
     def states(self) -> dict[str, str]:
         """The state of each step."""
         return {name: step.state.value for name, step in self.state.steps.items()}

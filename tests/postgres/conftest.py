@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from dr.providers.selfhosted.postgres import Postgres
-from tests.postgres.rig import ADDRESS, Pair, copied, free_port
+from tests.postgres.rig import ADDRESS, Pair, copied, free_port, new_place
 
 
 @pytest.fixture(scope="session")
 def template() -> Iterator[Pair]:
     """Both servers, stopped; made once."""
-    base = Path(tempfile.mkdtemp(prefix="dr-pair-", dir="/var/tmp"))
+    base = new_place()
     pair = Pair(base, free_port(list(ADDRESS.values()), 16432))
     try:
         pair.make()
@@ -29,7 +27,7 @@ def template() -> Iterator[Pair]:
 @pytest.fixture
 def pair(template: Pair) -> Iterator[Pair]:
     """East is primary, west streams from it. The test may break them."""
-    base = Path(tempfile.mkdtemp(prefix="dr-pair-", dir="/var/tmp"))
+    base = new_place()
     made = copied(template, base)
     try:
         yield made

@@ -6,7 +6,6 @@ Nothing here knows a region. What is not answered in a short time counts as not 
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 from dataclasses import dataclass
 
@@ -126,17 +125,11 @@ class Outside:
 
     async def _connect(self, address: str) -> _Connection:
         loop = asyncio.get_running_loop()
-        reached = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        reached.setblocking(False)  # connected by hand: a refusal by a dead region is cheap then, and there are a thousand a second
         try:
             async with asyncio.timeout(self._answer_seconds):
-                await loop.sock_connect(reached, (address, self._port))
                 _, connection = await loop.create_connection(
-                    _Connection, sock=reached, ssl=self._context, server_hostname=self.hostname, ssl_shutdown_timeout=0.1
+                    _Connection, address, self._port, ssl=self._context, server_hostname=self.hostname, ssl_shutdown_timeout=0.1
                 )
-        except BaseException as error:
-            reached.close()
-            raise _unreached(address, self._answer_seconds, error) from error
         except TimeoutError as error:
             raise NoAnswer(f"no connection to {address} within {self._answer_seconds:g} s") from error
         except ssl.SSLCertVerificationError as error:

@@ -191,9 +191,18 @@ class Connections:
                 return
         connection.close()
 
-    def _open(self, region: str) -> Bounded:
+    def open(self, region: str, database: str | None = None) -> Bounded:
+        """A new connection in autocommit mode, the caller's to close; to the component's own database when none is named.
+
+        Raises:
+            StepError: the server does not answer, refuses the login, or a credential is missing.
+        """
+        return self._open(region, database)
+
+    def _open(self, region: str, database: str | None = None) -> Bounded:
+        named = {} if database is None else {"dbname": database}
         try:
-            return Bounded.connect(make_conninfo("", **self._arguments(region)), autocommit=True, prepare_threshold=None)
+            return Bounded.connect(make_conninfo("", **{**self._arguments(region), **named}), autocommit=True, prepare_threshold=None)
         except CredentialMissing as error:
             problem: StepError = Permanent(error.message, hint=error.hint)
         except psycopg.Error as error:

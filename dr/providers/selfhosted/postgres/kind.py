@@ -16,7 +16,7 @@ from dr.providers.selfhosted.postgres import findings
 from dr.providers.selfhosted.postgres.chains import KIND, Chains
 from dr.providers.selfhosted.postgres.cluster import Cluster
 from dr.providers.selfhosted.postgres.config import PostgresConfig
-from dr.providers.selfhosted.postgres.connect import Connections
+from dr.providers.selfhosted.postgres.connect import Bounded, Connections
 from dr.providers.selfhosted.postgres.facts import Posture, Reading, Unread, everywhere, posture, read, try_read
 from dr.providers.selfhosted.postgres.lag import Probe, decide
 from dr.providers.selfhosted.postgres.server import Server
@@ -89,6 +89,10 @@ class Postgres:
         with contextlib.suppress(StepError):
             self._connections.warm(target)
             read(self._connections, self.name, target)
+
+    def connect(self, region: str, database: str | None = None) -> Bounded:
+        """A new connection for kinds whose data lies on these servers, the caller's to close. Raises StepError."""
+        return self._connections.open(region, database)
 
     def close(self) -> None:
         """Closes connections; safe to call twice."""

@@ -1,0 +1,197 @@
+"""Lag, findings, and what an error may say: pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dr.model.runbook import SecretRef
+from dr.model.words import Known, Role, Severity
+from dr.providers.selfhosted.postgres.config import Follows, PostgresConfig, RegionServer
+from dr.providers.selfhosted.postgres.connect import Reach, scrubbed
+from dr.providers.selfhosted.postgres.facts import Heartbeat, Posture, Reading, Rights, Setting, Slot, Unread
+from dr.providers.selfhosted.postgres.findings import judge, manager, sync_blocks_writes
+from dr.providers.selfhosted.postgres.lag import Ahead, decide
+
+NOW = datetime(2026, 1, 1, 3, 0, tzinfo=UTC)
+MOMENT = timedelta(milliseconds=2)
+BEAT = Heartbeat("east", NOW - timedelta(seconds=1), 7)
+SECONDARY = Reading(True, 1, None, "0/200", "0/200", NOW - timedelta(hours=1), "streaming", "s", BEAT)
+PRIMARY = Reading(False, 1, "0/200", None, None, None, None, "s")
+CONFIG = PostgresConfig(
+    database="platform", user="dr", password=SecretRef(env="PW"),
+    regions={name: RegionServer(address="10.0.0.1", follows=Follows(address="10.0.0.9")) for name in ("east", "west")},
+)  # fmt: skip
+
+
+def test_an_idle_primary_makes_no_lag() -> None:
+    """The newest commit is an hour old, but the secondary is at the primary's position: the lag is the moment between the reads."""
+    idle = replace(SECONDARY, heartbeat=None)
+    sample = decide("db", NOW, idle, Ahead("0/200", "0/100", 0.0), MOMENT)
+    assert (sample.state, sample.lag, sample.behind_bytes, sample.retained_bytes) == (Known.KNOWN, MOMENT, 0, 0x100)
+    assert sample.recovery_point == NOW - timedelta(hours=1)
+
+
+def test_what_is_missing_is_as_old_as_the_newest_heartbeat_that_arrived() -> None:
+    """Bytes are missing: everything older than the replicated heartbeat is there."""
+    sample = decide("db", NOW, SECONDARY, Ahead("0/300", None, 0.0), MOMENT)
+    assert (sample.state, sample.lag, sample.behind_bytes, sample.retained_bytes) == (Known.KNOWN, timedelta(seconds=1), 0x100, None)
+
+
+def test_a_silent_primary_leaves_only_a_bound() -> None:
+    """It may have written until now, so the age of the recovery point is the most that is missing; the reason is kept."""
+    sample = decide("db", NOW, SECONDARY, None, MOMENT, why_not="refused")
+    assert (sample.state, sample.lag, sample.behind_bytes, sample.reason) == (Known.BOUND, timedelta(seconds=1), None, "refused")
+
+
+def test_without_heartbeats_the_lag_is_a_bound() -> None:
+    """Nobody writes heartbeats: the newest commit may be old although nothing is missing."""
+    sample = decide("db", NOW, replace(SECONDARY, heartbeat=None), Ahead("0/300", None, 0.0), MOMENT)
+    assert (sample.state, sample.lag) == (Known.BOUND, timedelta(hours=1))
+
+
+def test_what_cannot_be_read_is_unknown_and_never_zero() -> None:
+    """A silent secondary, a secondary that takes writes, a secondary without any moment: unknown, and no duration."""
+    for secondary in (Unread("silent", Reach.SILENT), PRIMARY, replace(SECONDARY, heartbeat=None, last_commit=None, replayed="0/1")):
+        sample = decide("db", NOW, secondary, Ahead("0/300", None, 0.0), MOMENT)
+        assert (sample.state, sample.lag, sample.recovery_point) == (Known.UNKNOWN, None, None)
+        assert sample.reason
+
+
+@given(
+    replayed=st.none() | st.integers(0, 50), ahead=st.none() | st.integers(0, 50), beat=st.none() | st.integers(0, 50),
+    commit=st.none() | st.integers(0, 50),
+)  # fmt: skip
+def test_lag_is_null_exactly_when_unknown(replayed: int | None, ahead: int | None, beat: int | None, commit: int | None) -> None:
+    """I6: state and value agree for whatever could and could not be read."""
+    reading = replace(
+        SECONDARY, replayed=None if replayed is None else f"0/{replayed:X}",
+        heartbeat=None if beat is None else Heartbeat("east", NOW - timedelta(seconds=beat), 1),
+        last_commit=None if commit is None else NOW - timedelta(seconds=commit),
+    )  # fmt: skip
+    sample = decide("db", NOW, reading, None if ahead is None else Ahead(f"0/{ahead:X}", None, 0.0), MOMENT)
+    assert (sample.lag is None) == (sample.state is Known.UNKNOWN)
+    if ahead is None:
+        assert sample.state is not Known.KNOWN
+
+
+def test_stopped_and_unreachable_are_told_apart_and_neither_is_a_role_of_its_own() -> None:
+    """Refused: its host answers for it. Time-out: nothing is known. Login denied: it runs, and did not let us look."""
+    assert Unread("", Reach.REFUSED).role is Role.STOPPED
+    assert Unread("", Reach.SILENT).role is Role.UNREACHABLE
+    assert Unread("", None).role is Role.UNKNOWN
+
+
+def posture(**values: str) -> Posture:
+    usual = {"wal_log_hints": "on", "wal_retrieve_retry_interval": "100", "max_connections": "100", "max_slot_wal_keep_size": "64"}
+    slots = {"west": Slot(True, "reserved", True)}
+    return Posture(settings={name: Setting(value) for name, value in {**usual, **values}.items()}, slots=slots)
+
+
+def facts(primary: Posture, secondary: Posture) -> list[tuple[Severity, str]]:
+    found = judge("db", CONFIG, {"east": PRIMARY, "west": SECONDARY}, {"east": primary, "west": secondary})
+    return [(item.severity, item.fact) for item in found]
+
+
+def test_a_well_kept_pair_has_no_finding() -> None:
+    """Nothing to say where nothing is wrong."""
+    assert facts(posture(), posture()) == []
+
+
+@pytest.mark.parametrize(
+    ("primary", "secondary", "severity", "said"),
+    [
+        (posture(wal_log_hints="off", data_checksums="off"), posture(), Severity.WARNING, "pg_rewind"),
+        (posture(max_connections="300"), posture(), Severity.ERROR, "max_connections is 100"),
+        (posture(), posture(wal_retrieve_retry_interval="5000"), Severity.WARNING, "wal_retrieve_retry_interval"),
+        (posture(synchronous_standby_names="west"), posture(), Severity.WARNING, "synchronous_standby_names"),
+        (replace(posture(), slots={}), posture(), Severity.WARNING, "no slot west"),
+        (replace(posture(), slots={"west": Slot(False, "reserved", True)}), posture(), Severity.WARNING, "not in use"),
+        (replace(posture(), slots={"west": Slot(False, "lost", True)}), posture(), Severity.WARNING, "lost its log"),
+        (posture(), replace(posture(), rights=Rights(False, True, True, True, True)), Severity.ERROR, "may not promote"),
+        (posture(server_version_num="180006"), posture(server_version_num="170001"), Severity.ERROR, "PostgreSQL 17"),
+    ],
+)
+def test_each_trap_is_found(primary: Posture, secondary: Posture, severity: Severity, said: str) -> None:
+    """One finding for each, with its severity: an error is only what would break the move."""
+    assert any(said in fact and how is severity for how, fact in facts(primary, secondary))
+
+
+def test_a_dead_primary_is_no_error() -> None:
+    """What only a dead region explains must not refuse the failover away from it."""
+    found = judge("db", CONFIG, {"west": replace(SECONDARY, receiver=None)}, {"west": posture()})
+    assert [item for item in found if item.severity is Severity.ERROR] == []
+
+
+@pytest.mark.parametrize(
+    ("seen", "who"),
+    [
+        (replace(posture(), applications=("Patroni heartbeat",)), "Patroni"),
+        (
+            Posture(settings={name: Setting("x", "command line") for name in ("cluster_name", "max_connections", "wal_log_hints")}),
+            "Patroni",
+        ),
+        (posture(archive_command="/controller/manager wal-archive %p"), "CloudNativePG"),
+        (replace(posture(), slots={"_cnpg_db_2": Slot(True, "reserved", True)}), "CloudNativePG"),
+        (posture(shared_preload_libraries="pg_stat_statements, repmgr"), "repmgr"),
+        (posture(shared_preload_libraries="pgautofailover"), "pg_auto_failover"),
+        (replace(posture(), settings={"rds.extensions": Setting("x")}), "a cloud provider"),
+    ],
+)  # fmt: skip
+def test_servers_that_somebody_else_promotes_are_recognised(seen: Posture, who: str) -> None:
+    """Each leaves a sign that a plain server does not have; the finding is an error and names the other switch."""
+    managed = manager(seen)
+    assert managed is not None
+    assert managed[0] == who
+    assert managed[1]
+    assert any(severity is Severity.ERROR and who in fact for severity, fact in facts(posture(), replace(seen, slots=seen.slots)))
+
+
+def test_a_plain_server_is_nobody_elses() -> None:
+    """A cluster_name in a file and an archive command of one's own are no sign of a manager."""
+    assert manager(posture(cluster_name="main", archive_command="pgbackrest --stanza=db archive-push %p")) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "attached", "blocks"),
+    [
+        ("", (), False),
+        ("east", (), True),
+        ("east", ("east",), False),
+        ("*", ("anybody",), False),
+        ("*", (), True),
+        ("ANY 1 (east, third)", ("third",), False),
+        ("FIRST 2 (east, third)", ("third",), True),
+        ('2 ("East", third)', ("east", "third"), False),
+    ],
+)
+def test_which_synchronous_standbys_would_hang_every_commit(names: str, attached: tuple[str, ...], blocks: bool) -> None:
+    """Only a setting that nobody who is attached can fulfil is cleared."""
+    assert sync_blocks_writes(names, attached) is blocks
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "could not parse password=hunter2 in conninfo",
+        "postgresql://dr:hunter2@10.0.0.1:5432/platform failed",
+        "PASSWORD = 'hunter2' is wrong",
+        "the value hunter2 itself",
+    ],
+)
+def test_no_error_carries_a_password(text: str) -> None:
+    """However a driver writes it, and as the bare value where it is known."""
+    assert "hunter2" not in scrubbed(text, ["hunter2"])
+    assert "hunter2" not in scrubbed(text.replace("the value hunter2", "the value"), [])
+
+
+def test_a_region_name_becomes_a_slot_name() -> None:
+    """Slot names take only lower-case letters, digits and underscores."""
+    regions = {name: RegionServer(address="a", follows=Follows(address="b")) for name in ("eu-west-1", "east")}
+    config = CONFIG.model_copy(update={"regions": regions})
+    assert config.slot("eu-west-1") == "eu_west_1"
+    assert config.slot("east") == "east"
