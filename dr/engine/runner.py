@@ -243,7 +243,7 @@ class Runner:
             case Start() | Undo():
                 self._held_back.append(command)
             case Again(step, number, backoff):
-                most = min(backoff.cap.total_seconds(), backoff.base.total_seconds() * 2 ** (number - 1))
+                most = min(backoff.cap.total_seconds(), backoff.base.total_seconds() * 2 ** min(number - 1, 60))
                 delay = self._clock.uniform(0.0, most)
                 heapq.heappush(self._timers, (self._clock.monotonic() + delay, step))
                 self._apply(RetryScheduled(step=step, delay=timedelta(seconds=delay)), rows)

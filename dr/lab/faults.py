@@ -9,14 +9,14 @@ from datetime import datetime
 from dr.errors import LabError, UsageError
 from dr.lab import ending, processes, reach
 from dr.lab.layout import REGIONS, RegionLayout
-from dr.lab.link_control import set_link
+from dr.lab.link_control import reset_link, set_link
 from dr.lab.processes import Process
 from dr.lab.records import ProcessRecord
 from dr.lab.servers import Servers
 from dr.model.scenario import Fault, Target
 
 _REGION_SERVERS = ("postgres", "dns", "runtime")
-_OUTSIDE_SERVERS = ("agent", "link", "client")
+_OUTSIDE_SERVERS = ("agent",)
 
 
 def inject(servers: Servers, fault: Fault) -> datetime:
@@ -54,6 +54,8 @@ def _kill(servers: Servers, target: Target) -> datetime:
     victims = _victims(servers, target)
     left = ending.kill(victims, servers.clock)
     at = servers.clock.now()
+    if target.server is None:
+        reset_link(servers.layout)  # what a lost region had on the way is lost with it; a slow link would deliver it afterwards
     if left:
         raise LabError(f"{_named(target)}: {len(left)} processes survived SIGKILL", hint="dr lab status")
     return at

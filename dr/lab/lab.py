@@ -160,23 +160,30 @@ class Lab:
     def _start_all(self, servers: Servers, workload: Workload, say: Say) -> None:
         """Edges, not phases: each part starts as soon as what it needs is there."""
         with ThreadPoolExecutor(6, thread_name_prefix="lab") as pool:
-            link = pool.submit(servers.start_link)
-            names = [pool.submit(self._start_names, servers, region.name, workload, say) for region in self.layout.regions]
-            certificates = pool.submit(self._issue_certificates, workload)
-            database = pool.submit(self._start_database, servers, workload, link, say)
-            _all([link, *names, certificates, database])
-            say("PostgreSQL streams from east to west")
-            runtimes = [
-                pool.submit(servers.start_runtime, region, workload.deployments, region.name == HOME) for region in self.layout.regions
-            ]
-            _all(runtimes)
-            say("runtimes serve the Deployments")
-            client = servers.start_client(workload.deployments)
-            servers.start_agent()
-            servers.wait_healthy(client)
-            say("every name accepts writes from outside")
+            try:
+                self._start_parts(pool, servers, workload, say)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)  # what has not begun must not begin any more
+                raise
         for region in self.layout.regions:
             reach.connect(region)
+
+    def _start_parts(self, pool: ThreadPoolExecutor, servers: Servers, workload: Workload, say: Say) -> None:
+        link = pool.submit(servers.start_link)
+        names = [pool.submit(self._start_names, servers, region.name, workload, say) for region in self.layout.regions]
+        certificates = pool.submit(self._issue_certificates, workload)
+        database = pool.submit(self._start_database, servers, workload, link, say)
+        _all([link, *names, certificates, database])
+        say("PostgreSQL streams from east to west")
+        runtimes = [
+            pool.submit(servers.start_runtime, region, workload.deployments, region.name == HOME) for region in self.layout.regions
+        ]
+        _all(runtimes)
+        say("runtimes serve the Deployments")
+        client = servers.start_client(workload.deployments)
+        servers.start_agent()
+        servers.wait_healthy(client)
+        say("every name accepts writes from outside")
 
     def _start_names(self, servers: Servers, name: str, workload: Workload, say: Say) -> None:
         region = self.layout.region(name)
@@ -194,7 +201,7 @@ class Lab:
     def _start_database(self, servers: Servers, workload: Workload, link: Future[None], say: Say) -> None:
         home, away = self.layout.region(HOME), self.layout.other(HOME)
         for region in self.layout.regions:
-            servers.postgres_of(region).configure()
+            servers.postgres_of(region).configure(workload.deployments)
             variables = reach.environment(region, servers.programs, servers.mark, str(self.layout.state))
             reach.write_exec(region, variables, servers.account)
         primary, standby = servers.postgres_of(home), servers.postgres_of(away)

@@ -56,12 +56,11 @@ class Condition(Frozen):
 
 
 class Request(Frozen):
-    """One line of JSON on the control port. ``set`` replaces the condition; ``reset`` cuts all open connections."""
+    """One line of JSON on the control port. ``set`` replaces the condition; ``reset`` cuts all open connections, with all bytes on the way."""
 
     token: str = Field(repr=False)
-    do: Literal["set", "status"]
+    do: Literal["set", "reset", "status"]
     condition: Condition = Condition()
-    reset: bool = False
 
 
 class Reply(Frozen):
@@ -82,14 +81,16 @@ class Line:
         self.delivered: dict[str, int] = {}
         self._changed = asyncio.Event()
 
-    def change(self, condition: Condition, reset: bool) -> None:
+    def change(self, condition: Condition) -> None:
         """A new condition, at once for bytes already on the way too."""
         self.condition = condition
         self._changed.set()
         self._changed = asyncio.Event()
-        if reset:
-            for pipe in tuple(self.open):
-                pipe.cut()
+
+    def reset(self) -> None:
+        """Cuts all open connections; what was on the way is lost."""
+        for pipe in tuple(self.open):
+            pipe.cut()
 
     async def changed(self, within: float | None) -> None:
         """Returns at the next change, or when the time (seconds) is over."""
@@ -238,8 +239,7 @@ async def serve(config: LinkConfig, stop: asyncio.Event) -> None:
     await stop.wait()
     for server in servers:
         server.close()
-    for pipe in tuple(line.open):
-        pipe.cut()
+    line.reset()
 
 
 def _answer(config: LinkConfig, line: Line, text: bytes) -> Reply:
@@ -250,7 +250,9 @@ def _answer(config: LinkConfig, line: Line, text: bytes) -> Reply:
     if not hmac.compare_digest(request.token, config.token):
         return _reply(line, "wrong token")
     if request.do == "set":
-        line.change(request.condition, request.reset)
+        line.change(request.condition)
+    elif request.do == "reset":
+        line.reset()
     return _reply(line)
 
 

@@ -25,9 +25,7 @@ def link_config(layout: Layout, account: str | None) -> LinkConfig:
         for region in layout.regions
     )  # fmt: skip
     address, port = LINK_CONTROL
-    return LinkConfig(
-        account=account, control_address=address, control_port=port, token=credentials.read_secret(layout, credentials.LINK), ways=ways
-    )
+    return LinkConfig(account=account, control_address=address, control_port=port, token=_token(layout), ways=ways)
 
 
 def set_link(layout: Layout, fault: LinkFault) -> Reply:
@@ -37,12 +35,22 @@ def set_link(layout: Layout, fault: LinkFault) -> Reply:
         bytes_per_second=fault.bytes_per_second,
         blackhole=fault.blackhole,
     )
-    return _ask(layout, Request(token=credentials.read_secret(layout, credentials.LINK), do="set", condition=condition, reset=fault.reset))
+    reply = _ask(layout, Request(token=_token(layout), do="set", condition=condition))
+    return reset_link(layout) if fault.reset else reply
+
+
+def reset_link(layout: Layout) -> Reply:
+    """Cuts all connections; what was on the way is lost, and the condition stays. Raises LabError."""
+    return _ask(layout, Request(token=_token(layout), do="reset"))
 
 
 def link_status(layout: Layout) -> Reply:
     """What the link is like now. Raises LabError where it does not answer."""
-    return _ask(layout, Request(token=credentials.read_secret(layout, credentials.LINK), do="status"))
+    return _ask(layout, Request(token=_token(layout), do="status"))
+
+
+def _token(layout: Layout) -> str:
+    return credentials.read_secret(layout, credentials.LINK)
 
 
 def _ask(layout: Layout, request: Request) -> Reply:

@@ -53,7 +53,7 @@ wal_retrieve_retry_interval = 100ms
 wal_receiver_status_interval = 1s
 wal_receiver_timeout = 10s
 wal_sender_timeout = 10s
-max_connections = 300
+max_connections = {connections}
 max_wal_senders = 10
 max_replication_slots = 10
 shared_buffers = 64MB
@@ -94,8 +94,8 @@ class PostgresServer:
             password=credentials.read_secret(self.layout, secret), connect_timeout=5, application_name="dr-lab",
         )  # fmt: skip
 
-    def configure(self) -> None:
-        """Writes what stands outside PGDATA."""
+    def configure(self, deployments: int) -> None:
+        """Writes what stands outside PGDATA. A standby must allow as many connections as its primary: both get the same number."""
         folder = own(make_apart(self.region.data, self.region.postgres.name), self.account)
         passfile, hba = folder / "pgpass", folder / "hba.conf"
         self._write("pgpass", f"*:*:*:{ORCHESTRATOR}:{credentials.read_secret(self.layout, credentials.POSTGRES_DR)}\n")
@@ -104,7 +104,7 @@ class PostgresServer:
             host=self.region.link, port=POSTGRES_PORT, user=ORCHESTRATOR, passfile=str(passfile), application_name=self.region.name
         )
         values = {"address": self.region.address, "region": self.region.name, "hba": str(hba), "primary": primary}
-        self._write("local.conf", _LOCAL_CONF.format(port=POSTGRES_PORT, **{key: _quoted(value) for key, value in values.items()}))
+        self._write("local.conf", _LOCAL_CONF.format(port=POSTGRES_PORT, connections=max(300, 100 + 5 * deployments), **{key: _quoted(value) for key, value in values.items()}))
 
     def initialise(self) -> None:
         """Makes a new, empty cluster."""

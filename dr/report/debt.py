@@ -76,11 +76,11 @@ class _Book:
         if source == fact.region:
             return
         name = fact.component
-        text = f"{name}: {source} does not follow {fact.region}; there is no second copy to move back to"
+        text = f"{source} does not follow {fact.region}; there is no second copy to move back to"
         self._add((DebtKind.REPROTECT, name, source), text, reprotect, at)
         points = history.all(RecoveryPoint, name)
         if not any(point.complete for point in points):
-            text = f"{name}: {source} may hold acknowledged writes that never reached {fact.region}; they are preserved before re-protect"
+            text = f"{source} may hold acknowledged writes that never reached {fact.region}; they are preserved before re-protect"
             self._add((DebtKind.DIVERGENCE, name, source), text, reprotect, at)
         fences = [item for item in history.all(Fenced, name) if item.region == source]
         if fences:
@@ -95,14 +95,14 @@ class _Book:
                 (step.by_hand for step in history.state.current_plan.steps
                  if step.component == fact.component and step.verb is Verb.FENCE and step.by_hand), ""
             )  # fmt: skip
-            text = f"{fact.component}: the fence of {fact.region} was not acknowledged ({fact.proof}); it may still take writes"
+            text = f"the fence of {fact.region} was not acknowledged ({fact.proof}); it may still take writes"
             self._add(key, text + (f"; by hand: {by_hand}" if by_hand else ""), reprotect, at)
 
     def _redirected(self, fact: Redirected, at: datetime, source: str, reprotect: str) -> None:
         self._close(DebtKind.DNS, fact.component)
         if fact.not_reached:
             servers = ", ".join(fact.not_reached)
-            text = f"{fact.component}: {servers} could not be reached and answers with the old addresses when it comes back"
+            text = f"not changed: {servers}; it answers with the old addresses when it comes back"
             self._add((DebtKind.DNS, fact.component, source), text, reprotect, at)
 
     def _identities(self, fact: Identities, at: datetime, history: History) -> None:
@@ -110,7 +110,7 @@ class _Book:
         wrong = [*(f"{name} missing" for name in fact.missing), *(f"{name} changed" for name in fact.changed)]
         if wrong:
             more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-            text = f"{fact.component}: identities differ: {', '.join(wrong[:5])}{more}"
+            text = f"identities differ: {', '.join(wrong[:5])}{more}"
             self._add((DebtKind.DRIFT, fact.component, ""), text, f"dr runs {history.run_id}", at)
 
     def _add(self, key: tuple[DebtKind, str, str], text: str, command: str, since: datetime | None) -> None:

@@ -77,8 +77,8 @@ def gantt(report: RunReport, faults: Sequence[FaultReport] = ()) -> Gantt | None
         before = f"outage began {span((decided - start).total_seconds())} earlier"
         start = decided
     low, high = (start - zero).total_seconds(), (last - zero).total_seconds()
-    high = max(high, low + 0.05)
-    values, high = ticks(low, high)
+    high = max(low + 1.02 * (high - low), low + 0.05)
+    values, _end = ticks(low, high)
     plot = WIDTH - LEFT - RIGHT
 
     def x(moment: datetime) -> float:
@@ -94,7 +94,7 @@ def gantt(report: RunReport, faults: Sequence[FaultReport] = ()) -> Gantt | None
     widths = count(round(rto / (high - low)))
     return Gantt(
         height=bottom + 26, top=top, bottom=bottom, rows=rows,
-        ticks=tuple(Tick(round(LEFT + plot * (value - low) / (high - low), 2), label(value)) for value in values if value >= low),
+        ticks=tuple(Tick(round(LEFT + plot * (value - low) / (high - low), 2), label(value)) for value in values if low <= value <= high),
         marks=marks, ribbon=_ribbon(report, x, low, zero), links=_links(report, rows, x), before=before,
         after="" if inside or not report.intent.moves else f"RTO {span(rto)} lies {widths} times this width further on",
         rto=x(rto_at) if inside and rto_at is not None else None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +16,8 @@ import pytest
 from dr.lab import credentials
 from dr.lab.lab import Lab
 from dr.lab.layout import DNS_PORT, TSIG_NAME, ZONE
-from dr.model.evidence import Fenced, Healthy, Held, Identities, Promoted, TaskCount, WriteAccepted
+from dr.model.evidence import Evidence, Fenced, Healthy, Held, Identities, Promoted, RecoveryPoint, TaskCount, WriteAccepted
+from dr.model.identity import IdentitySnapshot
 from dr.model.plan import Acceptance
 from dr.model.scenario import Fault, Target
 from dr.model.words import FenceState, Guard, Intent, Outcome, Role, TaskFate
@@ -25,24 +25,57 @@ from dr.ports import Clock
 from dr.providers.airflow import AirflowDeployments
 from dr.providers.airflow.config import TaskPolicy
 from dr.providers.airflow.reconcile import reconcile
+from dr.providers.airflow.tasks import IN_FLIGHT
 from tests.airflow.world import FENCED, Kept, Run, Servers, config, site
+from tests.conftest import WORKLOAD
 
 pytestmark = pytest.mark.lab
 
 IDS = tuple(f"d-{number:03d}" for number in range(1, 6))
 
 
+def lose_east(lab: Lab, kind: AirflowDeployments, clock: Clock, run: Run) -> None:
+    """Kills east, promotes west, and notes what the kind postgres would have found."""
+    lab.inject(Fault(at=timedelta(0), kill=Target(region="east")))
+    with Servers(lab.layout).admin("west") as admin:
+        admin.execute("SELECT pg_promote(true, 30)")
+    run.evidence += [FENCED, Promoted(component="metadata-db", region="west", epoch=2, promoted_at=clock.now())]
+
+
 @pytest.fixture
 def lost(fresh_lab: Lab, clock: Clock, tmp_path: Path) -> Iterator[Run]:
-    """East killed, west promoted, identities kept from before."""
+    """A lab of one's own: east killed, west promoted, identities kept from before."""
     kind = AirflowDeployments("deployments", config(fresh_lab.layout), ["metadata-db"], site(fresh_lab.layout, clock, tmp_path / "kept"))
     run = Run(kind, clock)
     kind._site.samples.keep_identities("airflow-lab", "deployments", kind.identities("east"))
-    fresh_lab.inject(Fault(at=timedelta(0), kill=Target(region="east")))
-    with Servers(fresh_lab.layout).admin("west") as admin:
-        admin.execute("SELECT pg_promote(true, 30)")
-    run.evidence += [FENCED, Promoted(component="metadata-db", region="west", epoch=2, promoted_at=clock.now())]
+    lose_east(fresh_lab, kind, clock, run)
     yield run
+    kind.close()
+
+
+@pytest.fixture(scope="module")
+def promoted(lab: Lab, clock: Clock) -> Iterator[tuple[Lab, list[Evidence], IdentitySnapshot]]:
+    """The same for the tests that can share one, in the order in which they stand here."""
+    lab.down()
+    lab.up(WORKLOAD, owned=True)
+    kind = AirflowDeployments("deployments", config(lab.layout), ["metadata-db"], site(lab.layout, clock, lab.layout.orchestrator))
+    run, before = Run(kind, clock), kind.identities("east")
+    lose_east(lab, kind, clock, run)
+    yield lab, run.evidence, before
+    kind.close()
+    lab.down()
+    lab.up(WORKLOAD, owned=True)
+
+
+@pytest.fixture
+def west(
+    promoted: tuple[Lab, list[Evidence], IdentitySnapshot], clock: Clock, tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Run]:
+    """A run of its own in the shared lab."""
+    lab, evidence, before = promoted
+    kind = AirflowDeployments("deployments", config(lab.layout), ["metadata-db"], site(lab.layout, clock, tmp_path / "kept"))
+    kind._site.samples.keep_identities("airflow-lab", "deployments", before)
+    yield Run(kind, clock, id=f"run-{request.node.name[5:25]}", evidence=list(evidence))
     kind.close()
 
 
@@ -84,16 +117,11 @@ def test_a_whole_failover(lost: Run, fresh_lab: Lab) -> None:
     assert held.active["d-001"] == ("billing", "daily_report", "load_facts", "remote_sync")
     assert held.active["d-002"] == ("billing", "daily_report", "load_facts")
 
-    in_flight = {
-        number: Counter(
-            (str(state), str(pool))
-            for state, pool in rows(fresh_lab, number, "SELECT state, pool FROM task_instance WHERE state IN ('running','queued','deferred')")
-        )
-        for number in range(1, 6)
-    }
+    states = ", ".join(f"'{state}'" for state in IN_FLIGHT)
+    in_flight = sum(len(rows(fresh_lab, number, f"SELECT id FROM task_instance WHERE state IN ({states})")) for number in range(1, 6))
     assert lost.do("reconcile").outcome is Outcome.DONE
     count = counted(lost)
-    assert count.in_flight == sum(sum(one.values()) for one in in_flight.values()) == len(items(count))
+    assert count.in_flight == in_flight == len(items(count))
     assert sum(count.fates.values()) == count.in_flight
     at_most_once = [item for item in items(count) if item["task_id"] == "charge"]
     assert len(at_most_once) == 10
@@ -129,75 +157,108 @@ def test_a_whole_failover(lost: Run, fresh_lab: Lab) -> None:
     assert counted(lost).duplicated == 0
     assert rows(fresh_lab, 2, "SELECT DISTINCT state, try_number FROM task_instance WHERE task_id = 'charge'") == [("failed", 1)]
 
-
-def test_a_crash_in_the_middle_of_reconcile_counts_nothing_twice(lost: Run, fresh_lab: Lab) -> None:
-    """I18: two Deployments were decided before the crash; the repeated step decides the other three and lists all five once."""
-    lost.do("hold")
-    servers, highest = Servers(fresh_lab.layout), next(item for item in lost.evidence if isinstance(item, Held)).highest_job
-    first = []
-    for number in (1, 4):
-        with servers.connect("west", f"airflow_{number:03d}") as connection:
-            first += reconcile(connection, f"d-{number:03d}", lost.id, TaskPolicy(), highest[f"d-{number:03d}"], complete=False)
-    assert first
-    lost.do("reconcile")
-    once = counted(lost)
-    lost.do("reconcile")
-    again = counted(lost)
-    assert once.fates == again.fates
-    listed = items(again)
-    keys = [(item["deployment"], item["dag_id"], item["run_id"], item["task_id"], item["map_index"]) for item in listed]
-    assert len(keys) == len(set(keys)) == again.in_flight
-    assert {item["deployment"] for item in listed} == set(IDS)
-    assert [item for item in listed if item["deployment"] in ("d-001", "d-004")] == [json.loads(item.line()) for item in first]
-    assert rows(fresh_lab, 1, "SELECT count(*) FROM task_instance_history WHERE task_id = 'load' GROUP BY map_index HAVING count(*) > 1") == []
-
-
-def test_schedulers_do_not_start_beside_ones_that_may_still_run(lost: Run, clock: Clock) -> None:
-    """I3: an unacknowledged fence must be accepted by a named person first."""
-    unknown = Fenced(component="metadata-db", region="east", state=FenceState.UNACKNOWLEDGED, proof="host did not answer")
-    lost.evidence = [unknown if item is FENCED else item for item in lost.evidence]
-    refused = lost.do("start")
-    assert refused.outcome is Outcome.FAILED
-    assert "--accept-split" in refused.reason
-    lost.acceptances = (Acceptance(guard=Guard.FENCE, actor="lead", reason="region lost", at=clock.now()),)
-    for name in ("hold", "reconcile", "start"):
-        assert lost.do(name).outcome is Outcome.DONE
-
-
-def test_what_was_changed_or_lost_is_named_and_somebody_must_accept_it(lost: Run, clock: Clock) -> None:
-    """I7: a Deployment that was there before and is not any more, and an image that differs."""
-    kept = lost.kind._site.samples
-    assert isinstance(kept, Kept)
-    before = kept.snapshots[-1]
-    first = before.deployments[0]
-    ghost = first.model_copy(update={"id": "d-099", "name": "ghost"})
-    changed = first.model_copy(update={"image_digest": "sha256:0"})
-    kept.snapshots.append(before.model_copy(update={"deployments": (changed, *before.deployments[2:], ghost)}))
-    refused = lost.do("fingerprint")
-    assert refused.outcome is Outcome.FAILED
-    assert "d-001.image_digest, d-099" in refused.reason
-    found = next(item for item in refused.evidence if isinstance(item, Identities))
-    assert (found.missing, found.changed, found.created_later) == (("d-099",), ("d-001.image_digest",), ("d-002",))
-    lost.acceptances = (Acceptance(guard=Guard.IDENTITIES, actor="lead", reason="known", at=clock.now()),)
-    assert lost.do("fingerprint").outcome is Outcome.DONE
-
-
-def test_without_a_snapshot_nothing_is_claimed(lost: Run) -> None:
-    """Unknown is not "equal": no age, nothing checked, and the reason says what was missing."""
-    kept = lost.kind._site.samples
-    assert isinstance(kept, Kept)
-    kept.snapshots.clear()
-    result = lost.do("fingerprint")
-    found = next(item for item in result.evidence if isinstance(item, Identities))
-    assert (found.checked, found.before_taken_at, found.before_sha256) == (0, None, None)
-    assert "no snapshot of before" in result.reason
-
-
-def test_the_old_side_is_quieted_when_it_returns(lost: Run, fresh_lab: Lab) -> None:
-    """Re-protect: east comes back writable with its schedulers; after the step it neither schedules nor accepts a write."""
+    # re-protect: east comes back writable, with its schedulers
     fresh_lab.inject(Fault(at=timedelta(0), bring_back=Target(region="east")))
     lost.intent = Intent.REPROTECT
     assert lost.do("quiesce").outcome is Outcome.DONE
     status = lost.kind._fleet.control.status("east").deployments
     assert all(item.frozen and not item.scheduling for item in status.values())
     assert lost.do("quiesce").outcome is Outcome.ALREADY
+
+
+def test_a_planned_move_puts_back_in_west_what_it_held_in_east(fresh_lab: Lab, clock: Clock, tmp_path: Path) -> None:
+    """What east's hold recorded rides on the data; tasks that are still running are decided in west; nothing is lost on the way."""
+    given = config(fresh_lab.layout, drain="300ms")
+    kind = AirflowDeployments("deployments", given, ["metadata-db"], site(fresh_lab.layout, clock, tmp_path / "kept"))
+    run = Run(kind, clock, intent=Intent.SWITCHOVER)
+    for name in ("prepare", "snapshot", "freeze", "drain"):
+        assert run.do(name).outcome is Outcome.DONE
+    held = next(item for item in run.evidence if isinstance(item, Held))
+    drained = counted(run)
+    assert drained.in_flight == sum(drained.fates.values()) > 0
+    with Servers(fresh_lab.layout).connect("east") as connection:
+        [end] = connection.execute("SELECT pg_current_wal_lsn()").fetchone() or [None]
+    with Servers(fresh_lab.layout).connect("west") as connection:
+        until = clock.monotonic() + 10
+        while connection.execute("SELECT pg_last_wal_replay_lsn() >= %s", [end]).fetchone() != (True,) and clock.monotonic() < until:
+            clock.sleep(0.02)
+    lose_east(fresh_lab, kind, clock, run)
+    run.evidence.append(
+        RecoveryPoint(component="metadata-db", region="west", read_at=clock.now(), recovery_point=clock.now(), complete=True)
+    )
+    for name in ("verify-inside", "hold", "reconcile", "start", "canary", "release", "fingerprint"):
+        assert run.do(name).outcome is Outcome.DONE, name
+    again = next(item for item in reversed(run.evidence) if isinstance(item, Held))
+    assert (again.region, again.active) == ("west", held.active)
+    final = counted(run)
+    assert final.fates[TaskFate.FINISHED] == drained.fates[TaskFate.FINISHED]
+    assert sum(final.fates.values()) == final.in_flight
+    assert final.duplicated == 0
+    for number in range(1, 6):
+        paused = "SELECT dag_id FROM dag WHERE NOT is_paused AND dag_id <> 'canary' ORDER BY 1"
+        assert tuple(row[0] for row in rows(fresh_lab, number, paused)) == held.active[f"d-{number:03d}"]
+    kind.close()
+
+
+def test_what_was_changed_or_lost_is_named_and_somebody_must_accept_it(west: Run, clock: Clock) -> None:
+    """I7: a Deployment that was there before and is not any more, and an image that differs."""
+    kept = west.kind._site.samples
+    assert isinstance(kept, Kept)
+    before = kept.snapshots[-1]
+    first = before.deployments[0]
+    ghost = first.model_copy(update={"id": "d-099", "name": "ghost"})
+    changed = first.model_copy(update={"image_digest": "sha256:0"})
+    kept.snapshots.append(before.model_copy(update={"deployments": (changed, *before.deployments[2:], ghost)}))
+    refused = west.do("fingerprint")
+    assert refused.outcome is Outcome.FAILED
+    assert "d-001.image_digest, d-099" in refused.reason
+    found = next(item for item in refused.evidence if isinstance(item, Identities))
+    assert (found.missing, found.changed, found.created_later) == (("d-099",), ("d-001.image_digest",), ("d-002",))
+    west.acceptances = (Acceptance(guard=Guard.IDENTITIES, actor="lead", reason="known", at=clock.now()),)
+    assert west.do("fingerprint").outcome is Outcome.DONE
+
+
+def test_without_a_snapshot_nothing_is_claimed(west: Run) -> None:
+    """Unknown is not "equal": no age, nothing checked, and the reason says what was missing."""
+    kept = west.kind._site.samples
+    assert isinstance(kept, Kept)
+    kept.snapshots.clear()
+    result = west.do("fingerprint")
+    found = next(item for item in result.evidence if isinstance(item, Identities))
+    assert (found.checked, found.before_taken_at, found.before_sha256) == (0, None, None)
+    assert "no snapshot of before" in result.reason
+
+
+def test_a_crash_in_the_middle_of_reconcile_counts_nothing_twice(west: Run, lab: Lab) -> None:
+    """I18: two Deployments were decided before the crash; the repeated step decides the other three and lists all five once."""
+    west.do("hold")
+    servers, highest = Servers(lab.layout), next(item for item in west.evidence if isinstance(item, Held)).highest_job
+    first = []
+    for number in (1, 4):
+        with servers.connect("west", f"airflow_{number:03d}") as connection:
+            first += reconcile(connection, f"d-{number:03d}", west.id, TaskPolicy(), highest[f"d-{number:03d}"], complete=False)
+    assert first
+    west.do("reconcile")
+    once = counted(west)
+    west.do("reconcile")
+    again = counted(west)
+    assert once.fates == again.fates
+    listed = items(again)
+    keys = [(item["deployment"], item["dag_id"], item["run_id"], item["task_id"], item["map_index"]) for item in listed]
+    assert len(keys) == len(set(keys)) == again.in_flight
+    assert {item["deployment"] for item in listed} == set(IDS)
+    assert [item for item in listed if item["deployment"] in ("d-001", "d-004")] == [json.loads(item.line()) for item in first]
+    twice = "SELECT count(*) FROM task_instance_history WHERE task_id = 'load' GROUP BY map_index HAVING count(*) > 1"
+    assert rows(lab, 1, twice) == []
+
+
+def test_schedulers_do_not_start_beside_ones_that_may_still_run(west: Run, clock: Clock) -> None:
+    """I3: an unacknowledged fence must be accepted by a named person first."""
+    unknown = Fenced(component="metadata-db", region="east", state=FenceState.UNACKNOWLEDGED, proof="host did not answer")
+    west.evidence = [unknown if item is FENCED else item for item in west.evidence]
+    refused = west.do("start")
+    assert refused.outcome is Outcome.FAILED
+    assert "--accept-split" in refused.reason
+    west.acceptances = (Acceptance(guard=Guard.FENCE, actor="lead", reason="region lost", at=clock.now()),)
+    for name in ("hold", "reconcile", "start"):
+        assert west.do(name).outcome is Outcome.DONE

@@ -273,38 +273,39 @@ def _start_and_die(when: str) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
-def _segments() -> set[str]:
-    """The machine's System V shared memory, by key: a killed PostgreSQL leaves one."""
-    return {row.split()[0] for row in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]}
+def _shared_memory(lab: Lab) -> set[str]:
+    """The System V segments that the lab's PostgreSQL servers have now; one that is killed leaves its own behind."""
+    files = (region.pgdata / "postmaster.pid" for region in lab.layout.regions)
+    return {path.read_text().splitlines()[6].split()[1] for path in files if path.exists()}
 
 
-def _nothing_left(lab: Lab, mark: str, before: set[str]) -> None:
+def _nothing_left(lab: Lab, mark: str, segments: set[str]) -> None:
     assert processes.marked(mark) == []
     assert occupied(lab.layout) == ()
     assert lab.status().state == "down"
     assert lab.records.all() == []
     assert not lab.layout.region("east").pgdata.exists()
     assert not lab.layout.region("west").pgdata.exists()
-    assert _segments() <= before
+    assert segments != set()
+    assert segments & {row.split()[1] for row in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]} == set()
 
 
 @pytest.mark.parametrize("when", ["PostgreSQL of east answers", "at the very end"])
 def test_kill_of_the_starter_leaves_nothing_after_down(no_lab: Lab, when: str) -> None:
     """A starter killed in the middle, or when everything is up, leaves servers; ``down`` of another process ends them all."""
-    before = _segments()
     _start_and_die(when)
     record = no_lab.records.lab()
     assert record is not None
     assert processes.marked(record.mark) != []
     assert no_lab.status().state in ("broken", "up")
+    segments = _shared_memory(no_lab)
     assert no_lab.down().ok
-    _nothing_left(no_lab, record.mark, before)
+    _nothing_left(no_lab, record.mark, segments)
     assert no_lab.down().ok
 
 
 def test_next_up_clears_what_a_killed_drill_left(no_lab: Lab) -> None:
     """``up`` after a killed drill ends its servers first and starts new ones; ``down`` after faults leaves nothing."""
-    before = _segments()
     _start_and_die("at the very end")
     left = no_lab.records.lab()
     assert left is not None
@@ -313,31 +314,33 @@ def test_next_up_clears_what_a_killed_drill_left(no_lab: Lab) -> None:
     assert processes.marked(left.mark) == []
     no_lab.inject(_fault(freeze={"region": "west"}))
     no_lab.inject(_fault(kill={"region": "east"}))
+    segments = _shared_memory(no_lab)
     assert no_lab.down().ok
-    _nothing_left(no_lab, mark, before)
+    _nothing_left(no_lab, mark, segments)
 
 
 def test_up_that_fails_leaves_nothing(no_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """When a part does not start, the parts that did are ended, and the error says which."""
 
-    before, marks = _segments(), list[str]()
+    marks: list[str] = []
+    segments: set[str] = set()
 
     def broken(*_arguments: object, **_named: object) -> None:
         record = no_lab.records.lab()
         assert record is not None
         marks.append(record.mark)
+        segments.update(_shared_memory(no_lab))
         raise LabError("planted failure", hint="none")
 
     monkeypatch.setattr("dr.lab.lab.seed", broken)
     with pytest.raises(LabError, match="planted failure"):
         no_lab.up(WORKLOAD, owned=True)
     assert len(marks) == 1
-    _nothing_left(no_lab, marks[0], before)
+    _nothing_left(no_lab, marks[0], segments)
 
 
 def test_lab_in_a_place_that_the_servers_cannot_reach(no_lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Below a private directory, and with a path longer than a socket's name may be, the lab comes up and leaves nothing behind."""
-    before = _segments()
     monkeypatch.setenv("DR_LAB_STATE", str(tmp_path / ("long" * 30) / "lab-state"))
     tmp_path.chmod(0o700)
     lab = Lab(type(no_lab.layout).find(tmp_path), no_lab.clock)
@@ -347,7 +350,7 @@ def test_lab_in_a_place_that_the_servers_cannot_reach(no_lab: Lab, tmp_path: Pat
         assert _exec(lab, "east", "pg_ctl", "status").returncode == 0
         assert (lab.layout.data != lab.layout.state) == (os.geteuid() == 0)
     finally:
-        mark = lab.running().mark
+        mark, segments = lab.running().mark, _shared_memory(lab)
         assert lab.down().ok
-    _nothing_left(lab, mark, before)
+    _nothing_left(lab, mark, segments)
     assert lab.layout.data == lab.layout.state or not lab.layout.data.exists()

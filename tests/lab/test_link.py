@@ -37,8 +37,8 @@ class Link:
         writer.close()
         return reply
 
-    async def become(self, condition: Condition, reset: bool = False) -> Reply:
-        return await self.ask(Request(token=TOKEN, do="set", condition=condition, reset=reset))
+    async def become(self, condition: Condition) -> Reply:
+        return await self.ask(Request(token=TOKEN, do="set", condition=condition))
 
 
 async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -165,14 +165,16 @@ def test_blackhole_says_nothing_and_delivers_when_it_heals() -> None:
 
 
 def test_reset_cuts_open_connections_and_lets_new_ones_in() -> None:
-    """Both ends of an open connection see a reset at once; the next connection works."""
+    """An open connection sees a reset and what was on the way is lost; the condition stays, and the next connection works."""
 
     async def story(link: Link) -> None:
         reader, writer = await link.connect()
         writer.write(b"a")
         await reader.readexactly(1)
-        reply = await link.become(Condition(), reset=True)
-        assert reply.error == ""
+        await link.become(Condition(delay_seconds=0.05))
+        writer.write(b"on the way")
+        reply = await link.ask(Request(token=TOKEN, do="reset"))
+        assert reply.condition == Condition(delay_seconds=0.05)
         with pytest.raises(ConnectionResetError):
             await reader.readexactly(1)
         writer.close()

@@ -50,7 +50,7 @@ class Databases:
 
         Raises:
             Transient: the server is not reachable, or read-only.
-            EffectUnknown: the connection broke while it was in use.
+            EffectUnknown: no answer came to a statement that was sent.
             Permanent: the database refuses for good (a missing table, a missing right).
         """
         import psycopg
@@ -62,7 +62,9 @@ class Databases:
         try:
             yield connection
         except psycopg.Error as error:
-            problem = _translated(error, where, lost=connection.broken)
+            # an answer that never came: broken, or given up on by a bounded wait while the statement was under way
+            active = connection.info.transaction_status == psycopg.pq.TransactionStatus.ACTIVE
+            problem = _translated(error, where, lost=connection.broken or active)
             connection.close()
         finally:
             if not connection.closed and connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
