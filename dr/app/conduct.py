@@ -164,7 +164,8 @@ class Conductor:
             raise Refused(f"run {run_id} has ended: {state.outcome}", hint=f"dr runs {run_id}")
         platform = self.platform_of(state)
         try:
-            return self.take_over(platform, state, [Accepted(acceptance=item) for item in acceptances], actor, hooks or Hooks(), resumed=True)
+            accepted = [Accepted(acceptance=item) for item in acceptances]
+            return self.take_over(platform, state, accepted, actor, hooks or Hooks(), resumed=True)
         finally:
             platform.close()
 

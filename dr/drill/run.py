@@ -146,6 +146,7 @@ class _Played:
         schedule = merge(self.drill.scenario)
         self.timed = list(schedule.timed)
         self.waiting = list(schedule.waiting)
+        self.later: list[tuple[float, Item]] = []
         self.ready: list[Item] = []
         self.earlier: frozenset[str] = frozenset()
 
@@ -176,12 +177,16 @@ class _Played:
         while self.timed and self.timed[0][0].total_seconds() <= elapsed:
             self._do(self.timed.pop(0)[1])
             did = True
+        for moment, item in list(self.later):
+            if moment <= self.drill.clock.monotonic():
+                self.later.remove((moment, item))
+                self._now(item)
         for item in list(self.ready):
             if not self._must_wait(item):
                 self.ready.remove(item)
                 self._do(item)
                 did = True
-        return bool(did or self.timed or self.ready or not answered)
+        return bool(did or self.timed or self.later or self.ready or not answered)
 
     def _must_wait(self, item: Item) -> bool:
         """``run.ended`` stands in the journal a moment before its process gives the lease back: a person types after the prompt."""
@@ -202,10 +207,17 @@ class _Played:
         due_now = [item for on, item in self.waiting if on == name]
         self.waiting = [(on, item) for on, item in self.waiting if on != name]
         for item in due_now:
-            if isinstance(item, Fault):  # at once: the next record may already be too late
-                self._do(item)
+            if item.after:
+                self.later.append((self.drill.clock.monotonic() + item.after.total_seconds(), item))
             else:
-                self.ready.append(item)
+                self._now(item)
+
+    def _now(self, item: Item) -> None:
+        """Its event has come. A fault strikes at once: the next record may already be too late."""
+        if isinstance(item, Fault):
+            self._do(item)
+        else:
+            self.ready.append(item)
 
     def _do(self, item: Item) -> None:
         if isinstance(item, Act):
@@ -280,7 +292,7 @@ class _Played:
 
     def missed(self) -> tuple[ExpectationReport, ...]:
         """A fault or an act that never came is a scenario that did not do what it says."""
-        left = [on for on, _item in self.waiting] + [due(item) for _at, item in self.timed]
+        left = [due(item) for _when, item in (*self.waiting, *self.timed, *self.later)]
         if not left:
             return ()
         return (

@@ -63,7 +63,9 @@ def describe_target(fault: Fault) -> str:
 
 def due(item: Item) -> str:
     """When an item is due, as the scenario says it."""
-    return item.on or (show_duration(item.at) if item.at is not None else "")
+    if item.on is not None:
+        return item.on + (f" + {show_duration(item.after)}" if item.after else "")
+    return show_duration(item.at) if item.at is not None else ""
 
 
 class RunWatch:

@@ -48,7 +48,7 @@ class Rule:
 PEOPLE = (V.APPROVAL, V.GATE, V.COMMAND)
 WAY_OUT = (V.FREEZE, V.DRAIN, V.FENCE)
 EFFECTS = tuple(verb for verb in Verb if verb not in (V.PREPARE, V.SNAPSHOT, *WAY_OUT))
-UNTIL_SERVICE = tuple(verb for verb in Verb if verb not in (V.FOLLOW, V.FINGERPRINT, V.RELEASE))
+UNTIL_SERVICE = tuple(verb for verb in Verb if verb not in (V.FOLLOW, V.STAND_BY, V.FINGERPRINT, V.RELEASE))
 
 RULES: tuple[Rule, ...] = (
     Rule((V.FENCE,), (V.PROMOTE,), (Where.SAME,), "I4: promote only with evidence of a fence, or an accepted split"),
@@ -61,6 +61,7 @@ RULES: tuple[Rule, ...] = (
     Rule((V.FREEZE, V.FENCE), (V.PRESERVE, V.FOLLOW), (Where.NEEDING,), "I17: nobody writes to what is being preserved and rewound"),
     Rule((V.PROMOTE, V.VERIFY_INSIDE), (V.REDIRECT,), (Where.SAME, Where.NEEDED), "I2: names lead only to what accepted a write"),
     Rule((V.REDIRECT, V.PROPAGATE), (V.VERIFY_OUTSIDE,), (Where.NEEDED, Where.NEEDING), "outside means through the public name"),
+    Rule((V.FOLLOW,), (V.STAND_BY,), (Where.NEEDED,), "what builds on a secondary stands by once that follows"),
     Rule((V.VERIFY_OUTSIDE,), (V.FOLLOW, V.RELEASE), (Where.EVERY,), "service first, protection and thundering herds after"),
     Rule(PEOPLE, EFFECTS, (Where.NEEDED,), "what people put first comes first"),
     # a gate between database and Deployments cannot wait for a check through names that lead there only after the gate

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import dns.exception
@@ -95,18 +96,16 @@ class KnotServer:
             credentials.write_private(self.region.dns / name, content)
             give(self.region.dns / name, self.account)
 
-    def wait_ready(self) -> None:
-        """Until it answers for the zone. Raises LabError."""
+    def wait_ready(self, alive: Callable[[], bool]) -> None:
+        """Until it answers for the zone. Raises LabError as soon as it is not ``alive`` any more, or when the time is over."""
         deadline = self.clock.monotonic() + _READY_SECONDS
         question = dns.message.make_query(f"{ZONE}.", "SOA")
         while True:
-            try:
+            with contextlib.suppress(dns.exception.DNSException, OSError):  # not there yet
                 answer = dns.query.udp(question, self.region.address, timeout=_ANSWER_SECONDS, port=DNS_PORT)
                 if answer.rcode() == dns.rcode.NOERROR and answer.answer:
                     return
-            except (dns.exception.DNSException, OSError):
-                pass
-            if self.clock.monotonic() > deadline:
+            if self.clock.monotonic() > deadline or not alive():
                 raise LabError(
                     f"Knot of {self.region.name} does not answer on {self.region.address}:{DNS_PORT}", hint=f"see {self.region.dns / 'log'}"
                 )

@@ -56,7 +56,7 @@ class Condition(Frozen):
 
 
 class Request(Frozen):
-    """One line of JSON on the control port. ``set`` replaces the condition; ``reset`` cuts all open connections, with all bytes on the way."""
+    """One line of JSON on the control port. ``set`` replaces the condition; ``reset`` cuts all connections with what is on the way."""
 
     token: str = Field(repr=False)
     do: Literal["set", "reset", "status"]

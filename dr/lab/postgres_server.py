@@ -6,6 +6,7 @@ Configuration stands outside PGDATA, because pg_basebackup and pg_rewind copy ev
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import psycopg
@@ -28,7 +29,7 @@ _BASEBACKUP_SECONDS = 300.0
 
 # pg_rewind as an ordinary role: https://www.postgresql.org/docs/current/app-pgrewind.html (Notes)
 _FUNCTIONS = (
-    "pg_promote(boolean, integer)", "pg_reload_conf()", "pg_switch_wal()", "pg_log_standby_snapshot()",
+    "pg_promote(boolean, integer)", "pg_reload_conf()", "pg_switch_wal()",
     "pg_ls_dir(text, boolean, boolean)", "pg_stat_file(text, boolean)",
     "pg_read_binary_file(text)", "pg_read_binary_file(text, bigint, bigint, boolean)",
 )  # fmt: skip
@@ -58,7 +59,6 @@ max_wal_senders = 10
 max_replication_slots = 10
 shared_buffers = 64MB
 dynamic_shared_memory_type = mmap
-io_method = sync
 jit = off
 autovacuum_naptime = 5min
 fsync = off
@@ -104,7 +104,8 @@ class PostgresServer:
             host=self.region.link, port=POSTGRES_PORT, user=ORCHESTRATOR, passfile=str(passfile), application_name=self.region.name
         )
         values = {"address": self.region.address, "region": self.region.name, "hba": str(hba), "primary": primary}
-        self._write("local.conf", _LOCAL_CONF.format(port=POSTGRES_PORT, connections=max(300, 100 + 5 * deployments), **{key: _quoted(value) for key, value in values.items()}))
+        quoted = {key: _quoted(value) for key, value in values.items()}
+        self._write("local.conf", _LOCAL_CONF.format(port=POSTGRES_PORT, connections=max(300, 100 + 5 * deployments), **quoted))
 
     def initialise(self) -> None:
         """Makes a new, empty cluster."""
@@ -149,8 +150,8 @@ class PostgresServer:
         (self.region.pgdata / "standby.signal").touch()
         give(self.region.pgdata / "standby.signal", self.account)
 
-    def wait_ready(self) -> None:
-        """Until it answers a query. Raises LabError with the end of its log."""
+    def wait_ready(self, alive: Callable[[], bool]) -> None:
+        """Until it answers a query. Raises LabError as soon as it is not ``alive`` any more, or when the time is over."""
         deadline = self.clock.monotonic() + _READY_SECONDS
         while True:
             try:
@@ -158,7 +159,7 @@ class PostgresServer:
                     connection.execute("SELECT 1")
                     return
             except psycopg.OperationalError as error:
-                if self.clock.monotonic() > deadline:
+                if self.clock.monotonic() > deadline or not alive():
                     raise LabError(
                         f"PostgreSQL of {self.region.name} does not answer on {self.region.address}:{POSTGRES_PORT}: {error}",
                         hint=f"see {self.region.postgres / 'log'}",

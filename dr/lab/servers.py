@@ -65,13 +65,13 @@ class Servers:
             "postgres", region, server.argv, folder=region.postgres, pidfile=region.pgdata / "postmaster.pid", stop="SIGQUIT",
             variables=reach.environment(region, self.programs, self.mark, str(self.layout.state)),
         )  # fmt: skip
-        server.wait_ready()
+        server.wait_ready(lambda: self._alive(region, "postgres"))
 
     def start_dns(self, region: RegionLayout) -> None:
         """Starts it and waits until it answers."""
         server = self.knot_of(region)
         self._start("dns", region, server.argv, folder=region.dns, variables=server.environment)
-        server.wait_ready()
+        server.wait_ready(lambda: self._alive(region, "dns"))
 
     def start_runtime(self, region: RegionLayout, count: int, schedulers: bool) -> None:
         """Starts the stand-in for the region's Deployments and waits until it listens."""
@@ -114,6 +114,9 @@ class Servers:
         )  # fmt: skip
         path = write_config(self.layout.client / "agent.json", config)
         self._start("agent", None, self._python("dr.lab.platform.agent", path), folder=self.layout.client, log="agent.log")
+
+    def _alive(self, region: RegionLayout, server: str) -> bool:
+        return any(record.process() for record in self.records.all(region.name, server))
 
     @property
     def _account_name(self) -> str | None:

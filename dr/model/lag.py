@@ -57,7 +57,7 @@ class RegionView(Frozen):
 
 
 class ComponentView(Frozen):
-    """A component as observed now, in all regions. ``primary`` is observed, never configured; None when nobody or unclear."""
+    """A component as observed now, in all regions."""
 
     component: str
     kind: str
@@ -68,9 +68,18 @@ class ComponentView(Frozen):
 
     @property
     def primary(self) -> str | None:
-        """The one region seen as primary; None for none or more than one."""
+        """The region that takes writes: observed, never configured; None when nobody does, or it is unclear.
+
+        Of two that take writes it is the one with the greater epoch: the other one is an old primary that came back, whose
+        writes are divergence. Without epochs it is unclear.
+        """
         primaries = [name for name, view in self.regions.items() if view.role is Role.PRIMARY]
-        return primaries[0] if len(primaries) == 1 else None
+        if len(primaries) < 2:
+            return primaries[0] if primaries else None
+        epochs = {name: self.regions[name].epoch for name in primaries}
+        newest = max((epoch for epoch in epochs.values() if epoch is not None), default=None)
+        leading = [name for name, epoch in epochs.items() if epoch == newest]
+        return leading[0] if None not in epochs.values() and len(leading) == 1 else None
 
 
 class Exposure(Frozen):

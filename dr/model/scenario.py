@@ -41,11 +41,12 @@ class Fault(Frozen):
 
     ``on``: ``STEP.started``, ``STEP.done``, ``STEP.waiting``, ``run.started``, ``run.paused``, ``run.ended`` (the same with the
     intent: ``failover.ended``), ``gate.waiting``, ``orchestrator.killed``.
-    Exactly one of the fault fields is set.
+    ``after``: how long after that event. Exactly one of the fault fields is set.
     """
 
     at: Duration | None = None
     on: str | None = None
+    after: Duration = timedelta(0)
     kill: Target | None = None
     freeze: Target | None = None
     thaw: Target | None = None
@@ -65,14 +66,17 @@ class Fault(Frozen):
             raise ValueError("expected exactly one of kill, freeze, thaw, cut, link, bring_back")
         if (self.at is None) == (self.on is None):
             raise ValueError("expected exactly one of at: DURATION or on: EVENT")
+        if self.after and self.on is None:
+            raise ValueError("expected after: DURATION only beside on: EVENT")
         return self
 
 
 class Act(Frozen):
-    """What a person does: start a run, or answer one (approve, skip, resume, pause, cancel)."""
+    """What a person does: start a run, or answer one (approve, skip, resume, pause, cancel). When: as for faults."""
 
     at: Duration | None = None
     on: str | None = None
+    after: Duration = timedelta(0)
     intent: Intent | None = None
     to: str | None = None
     command: Literal["resume", "pause", "cancel", "status"] | None = None
@@ -90,6 +94,8 @@ class Act(Frozen):
             raise ValueError("expected exactly one of intent, command, approve, skip")
         if (self.at is None) == (self.on is None):
             raise ValueError("expected exactly one of at: DURATION or on: EVENT")
+        if self.after and self.on is None:
+            raise ValueError("expected after: DURATION only beside on: EVENT")
         return self
 
 

@@ -45,6 +45,7 @@ class Verb(StrEnum):
     FINGERPRINT = "fingerprint"
     PRESERVE = "preserve"
     FOLLOW = "follow"
+    STAND_BY = "stand-by"
     COMMAND = "command"
     APPROVAL = "approval"
     GATE = "gate"

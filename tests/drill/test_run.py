@@ -111,6 +111,16 @@ def test_acts_of_a_round_trip_wait_for_the_prompt() -> None:
     assert any(entry.startswith("inject bring_back") for entry in stage.world.log)
 
 
+def test_something_can_come_a_while_after_an_event() -> None:
+    """``after`` counts from the event: east is back three seconds after the failover, and the report says so."""
+    stage = Stage({"acts": [FAILOVER], "timeline": [{"on": "failover.ended", "after": "3s", "bring_back": {"region": "east"}}]})
+    whole(stage)
+    report = run_drill(stage.drill())
+    entry = next(item for item in stage.world.log if item.startswith("inject bring_back"))
+    assert 10.0 <= float(entry.rpartition(" ")[2]) < 10.5  # 2 s of warm-up, the failover at 5 s
+    assert report.faults[0].at == "failover.ended + 3.0s"
+
+
 def test_an_approval_goes_to_the_step_that_waits() -> None:
     """``approve: gate`` names the component; the step that is asked for is typed."""
     stage = Stage({"acts": [FAILOVER, {"on": "gate.waiting", "approve": "gate", "actor": "lead", "reason": "seen"}]})

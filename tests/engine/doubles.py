@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from dr.errors import DrError, EffectUnknown, LeaseLost, StateLost, StepError
+from dr.errors import EffectUnknown, LeaseLost, StateLost, StepError
 from dr.model.events import GENESIS, Event, Record, chain_hash, encode
 from dr.model.evidence import Evidence, Note
 from dr.model.plan import Plan, StepSpec
@@ -190,15 +190,26 @@ class World:
 
     def note(self, call: str, step: str) -> None:
         with self.lock:
-            if self.dead:
-                raise Killed
+            self._alive()
             self.diary.append((call, step))
+
+    def change(self, step: str) -> None:
+        """The effect of a step: it is not idempotent, each one counts."""
+        with self.lock:
+            self._alive()
+            self.effects.append(step)
+            self.done.add(step)
+
+    def _alive(self) -> None:
+        if self.dead:
+            raise RuntimeError("this process is gone")
 
     def calls(self, step: str) -> list[str]:
         """The calls of one step, in order."""
         return [call for call, name in self.diary if name == step]
 
 
+Hook = Callable[[AttemptContext], None]
 Script = StepError | Exception | Look | None
 
 
@@ -207,22 +218,21 @@ class FakeOperation:
 
     script: how the next acts end; when it is used up they work. An ``EffectUnknown`` has had its effect, a ``Look`` is what
         verify sees afterwards, any other error comes before the effect.
-    during: called in act, before the effect.
+    looking, during: called in observe, and in act before the effect.
     """
 
     def __init__(
-        self, world: World, step: str, script: Sequence[Script] = (), *, during: Callable[[AttemptContext], None] | None = None,
-        blocked: str = "", undo: Sequence[Exception | None] = (), evidence: Sequence[Evidence] = (),
+        self, world: World, step: str, script: Sequence[Script] = (), *, during: Hook = lambda _context: None,
+        looking: Hook = lambda _context: None, undo: Sequence[Exception | None] = (), evidence: Sequence[Evidence] = (),
     ) -> None:  # fmt: skip
         self.world, self.step, self.script, self.undo_script = world, step, deque(script), deque(undo)
-        self.during, self.blocked, self.evidence = during, blocked, tuple(evidence)
+        self.during, self.looking, self.evidence = during, looking, tuple(evidence)
         self._seen: Look | None = None
 
     def observe(self, context: AttemptContext) -> Seen:
         self.world.note("observe", self.step)
         self.world.contexts[self.step] = context
-        if self.blocked:
-            return Seen(Look.BLOCKED, self.blocked)
+        self.looking(context)
         return Seen(Look.DONE if self.step in self.world.done else Look.NEEDED)
 
     def preserve(self, context: AttemptContext) -> tuple[Evidence, ...]:
@@ -231,16 +241,11 @@ class FakeOperation:
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         self.world.note("act", self.step)
-        if self.during:
-            self.during(context)
+        self.during(context)
         ends = self.script.popleft() if self.script else None
         if isinstance(ends, Exception) and not isinstance(ends, EffectUnknown):
             raise ends
-        with self.world.lock:
-            if self.world.dead:
-                raise Killed
-            self.world.effects.append(self.step)
-            self.world.done.add(self.step)
+        self.world.change(self.step)
         if isinstance(ends, EffectUnknown):
             raise ends
         self._seen = ends if isinstance(ends, Look) else None
@@ -259,10 +264,10 @@ class FakeOperation:
         self.world.done.discard(self.step)
 
 
-def operations(world: World, plan: Plan, **scripted: Operation) -> dict[str, Operation]:
-    """An operation for each step of a plan: the scripted ones by name, working ones for the rest."""
+def operations(world: World, plan: Plan, *scripted: FakeOperation) -> dict[str, Operation]:
+    """An operation for each step of a plan: the scripted ones, and working ones for the rest."""
     made: Mapping[str, Operation] = {step.id: FakeOperation(world, step.id) for step in plan.steps}
-    return {**made, **scripted}
+    return {**made, **{operation.step: operation for operation in scripted}}
 
 
 def context_for(step: StepSpec, clock: StillClock | None = None, **more: Any) -> AttemptContext:
@@ -287,9 +292,3 @@ def wait_until(true: Callable[[], bool], what: str, seconds: float = 10.0) -> No
     while not true():
         assert time.monotonic() < deadline, f"waited {seconds} s for: {what}"
         time.sleep(0.001)
-
-
-__all__ = [
-    "DrError", "FakeOperation", "FastClock", "Killed", "MemoryInbox", "MemoryJournal", "MemoryLease", "StillClock", "World",
-    "context_for", "note", "operations", "wait_until",
-]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from itertools import pairwise
 
 import networkx as nx
 import pytest
@@ -149,7 +150,9 @@ def test_failback_is_a_switchover() -> None:
 
 GATE: Chain = {"gate": ""}
 GATES = {
-    "before everything": ({"gate": "", "db": "gate", "deployments": "db", "dns": "deployments"}, [("gate/gate", "db/fence"), ("gate/gate", "dns/redirect")]),
+    "before everything": (
+        {"gate": "", "db": "gate", "deployments": "db", "dns": "deployments"}, [("gate/gate", "db/fence"), ("gate/gate", "dns/redirect")],
+    ),
     "after the database": (
         {"db": "", "gate": "db", "deployments": "gate", "dns": "deployments"},
         [("db/promote", "gate/gate"), ("db/verify-inside", "gate/gate"), ("gate/gate", "deployments/verify-inside")],
@@ -242,7 +245,7 @@ def test_a_circle_is_printed_whole() -> None:
     assert shown[0] == shown[-1]
     assert sorted(shown[:-1]) == ["db/command", "db/prepare", "db/snapshot"]
     edges = {(f"db/{need}", f"db/{step}") for step, need in steps.items() if need}
-    assert set(zip(shown, shown[1:], strict=False)) == edges
+    assert set(pairwise(shown)) == edges
     assert caught.value.hint
 
 
@@ -323,7 +326,10 @@ def test_the_predicted_rta_ends_with_the_outside_check() -> None:
     assert slow.plan_hash == plan.plan_hash, "what was learned changes no plan"
 
 
-@pytest.mark.parametrize(("verbs", "goal"), [("promote", "promote"), ("promote verify-inside", "verify-inside"), ("promote redirect", "redirect"), ("prepare", "prepare")])
+@pytest.mark.parametrize(
+    ("verbs", "goal"),
+    [("promote", "promote"), ("promote verify-inside", "verify-inside"), ("promote redirect", "redirect"), ("prepare", "prepare")],
+)
 def test_the_goal_is_the_last_thing_that_service_needs(verbs: str, goal: str) -> None:
     """Without an outside check: the names, else the inside check, else the promotion, else everything."""
     plan = planned(FAILOVER, {"db": ""}, {"db": chain("db", dict.fromkeys(verbs.split(), ""))}).plan

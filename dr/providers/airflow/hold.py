@@ -164,6 +164,24 @@ class Quiesce(FleetStep):
         return seen if seen.look is not Look.DONE else unscheduled(self.fleet, self.region)
 
 
+class StandBy(FleetStep):
+    """The old side's runtime has found its databases again, which follow now: it can be moved to at once."""
+
+    def observe(self, context: AttemptContext) -> Seen:
+        """DONE where every Deployment's database answers and is read-only."""
+        return self.verify(context)
+
+    def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
+        """Nothing but waiting: the runtime reconnects by itself."""
+        return ()
+
+    def verify(self, context: AttemptContext) -> Seen:
+        """As observed."""
+        states = self.fleet.control.status(self.region).deployments
+        other = [name for name, state in states.items() if state.database != "read-only"]
+        return Seen(Look.NEEDED, f"the databases of {some(other)} do not follow yet") if other or not states else Seen(Look.DONE)
+
+
 class Release(FleetStep):
     """Puts back exactly the DAGs that were active, so many Deployments at a time that their schedulers keep up."""
 

@@ -17,69 +17,69 @@ from dr.providers.airflow.step import FleetStep
 
 
 class _Writes(FleetStep):
-    """Writes through a list of names; those that were accepted in this run by this process are not asked again."""
+    """Writes through the names of each Deployment; one that passed in this run and process is not asked again."""
 
     route: Literal["inside", "outside"]
 
     def __init__(self, fleet: Fleet, region: str) -> None:
         super().__init__(fleet, region)
         self._run = ""
-        self._accepted: dict[str, datetime] = {}
+        self._passed: dict[str, dict[str, datetime]] = {}
 
     def names(self, deployment: Deployment) -> Sequence[str]:
         """The names to write through."""
         raise NotImplementedError
 
     def peer(self, hostname: str) -> Peer:
-        """Where a name leads."""
+        """Where a name leads. Raises Transient while that is not the region."""
         raise NotImplementedError
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """One write for each name, a few at a time. Check writes are repeatable: every attempt has ids of its own.
+        """Writes through each name and reads back, a few Deployments at a time. Every attempt has ids of its own, so it may be repeated.
 
         Raises:
             Transient: some were refused for now; names the first and says how many.
-            EffectUnknown, Permanent: as ``Fleet.write``.
+            Permanent: as ``Fleet.write``.
         """
         if self._run != context.run_id:
-            self._run, self._accepted = context.run_id, {}
+            self._run, self._passed = context.run_id, {}
         deployments = self.fleet.deployments(self.region)
-        names = [name for item in deployments for name in self.names(item) if name not in self._accepted]
-        results = self.fleet.web.results(self._writer(context), names)
-        refused: dict[str, StepError] = {}
-        for name, result in zip(names, results, strict=True):
+        asked = [item for item in deployments if item.id not in self._passed]
+        refused: list[StepError] = []
+        for item, result in zip(asked, self.fleet.web.results(self._writer(context), asked), strict=True):
             if isinstance(result, StepError):
-                refused[name] = result
+                refused.append(result)
             else:
-                self._accepted[name] = result
-        context.say(f"{len(self._accepted)} of {len(self._accepted) + len(refused)} names accepted a write")
+                self._passed[item.id] = result
+        context.say(f"{len(self._passed)} of {len(deployments)} Deployments accepted a write")
         if refused:
-            raise gravest(list(refused.values()))
-        moments = sorted(self._accepted.values())
+            raise gravest(refused)
+        accepted = {name: moment for item in deployments for name, moment in self._passed[item.id].items()}
         fact = WriteAccepted(
-            component=self.fleet.name, region=self.region, route=self.route, names=tuple(sorted(self._accepted)),
-            first_at=moments[0], last_at=moments[-1],
+            component=self.fleet.name, region=self.region, route=self.route, names=tuple(sorted(accepted)),
+            first_at=min(accepted.values()), last_at=max(accepted.values()),
         )  # fmt: skip
         return (fact, Healthy(component=self.fleet.name, total=len(deployments), healthy=len(deployments)))
 
     def verify(self, context: AttemptContext) -> Seen:
-        """Every write was read back through the same name by the act; each name is in the evidence."""
-        return Seen(Look.DONE, f"{len(self._accepted)} names accepted a write in {self.region}")
+        """Every write was read back by the act, and its name is in the evidence."""
+        names = sum(len(moments) for moments in self._passed.values())
+        return Seen(Look.DONE, f"{names} names accepted a write in {self.region}")
 
-    def _writer(self, context: AttemptContext) -> Callable[[str], datetime]:
-        def one(name: str) -> datetime:
+    def _writer(self, context: AttemptContext) -> Callable[[Deployment], dict[str, datetime]]:
+        def one(item: Deployment) -> dict[str, datetime]:
             if context.cancelled():
-                raise Transient(f"{name}: not asked, the run was cancelled")
-            identifier = f"{context.key}#{context.number}@{name}"
-            peer = self.peer(name)
+                raise Transient(f"{item.id}: not asked, the run was cancelled")
+            peers = {name: self.peer(name) for name in self.names(item)}
+            ids = {name: f"{context.key}#{context.number}@{name}" for name in peers}
             try:
-                moment = self.fleet.write(peer, self.region, identifier)
-                there = self.fleet.written(peer, identifier)
+                moments = {name: self.fleet.write(peer, self.region, ids[name]) for name, peer in peers.items()}
+                absent = set(ids.values()) - self.fleet.written(peers[item.api])
             except EffectUnknown as error:
                 raise Transient(error.message) from error  # a check write that took effect all the same harms nothing
-            if not there:
-                raise Transient(f"{peer}: the write was acknowledged and cannot be read back")
-            return moment
+            if absent:
+                raise Transient(f"{peers[item.api]}: {len(absent)} acknowledged writes cannot be read back")
+            return moments
 
         return one
 
@@ -99,7 +99,7 @@ class VerifyInside(_Writes):
 
 
 class VerifyOutside(_Writes):
-    """Every public name leads to the target and accepts a write there."""
+    """Every public name leads to the target and accepts a write there, and all three lead to the same data."""
 
     route = "outside"
 
@@ -108,7 +108,7 @@ class VerifyOutside(_Writes):
         return deployment.hostnames
 
     def peer(self, hostname: str) -> Peer:
-        """By name. Raises Transient while it leads elsewhere."""
+        """By name, as it is looked up now."""
         endpoint = self.fleet.config.regions[self.region]
         address = self.fleet.lookup(self.region, hostname)
         if address != endpoint.address:

@@ -19,7 +19,7 @@ import dns.rcode
 import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
-import dns.rdtypes.ANY.SOA
+import dns.rrset
 import dns.tsig
 import dns.update
 import dns.xfr
@@ -28,7 +28,7 @@ import dns.zone
 from dr.errors import CredentialMissing, EffectUnknown, Permanent, StepError, Transient
 from dr.ports import Secrets
 from dr.providers.selfhosted.dns.config import DnsConfig
-from dr.providers.selfhosted.dns.records import Change, RecordSet, ZoneCopy
+from dr.providers.selfhosted.dns.records import Change, Key, RecordSet, ZoneCopy
 
 LARGEST_MESSAGE = 65_000
 """Bytes of a message over TCP, less what the signature takes; about 1,500 names fit into one."""
@@ -87,15 +87,9 @@ class NameServers:
         Raises:
             ZoneChanged, NotAnswering: nothing was done. EffectUnknown: it may have been. Permanent: the server does not let us.
         """
-        count = len(changes)
-        while True:
-            message = build(self._config.zone, copy, changes[:count])
-            message.use_tsig(self._key())
-            try:
-                message.to_wire(max_size=LARGEST_MESSAGE)
-                break
-            except dns.exception.TooBig:
-                count = (count + 1) // 2
+        key, count = self._key(), fitting(self._config.zone, copy, changes)
+        message = build(self._config.zone, copy, changes[:count])
+        message.use_tsig(key)
         self._accepted(region, self._exchange(region, message, (timeout or self._config.answer_timeout).total_seconds()))
         return count
 
@@ -147,21 +141,46 @@ class NameServers:
         return f"{self._component} in {region} ({server.server}:{server.port})"
 
 
+def fitting(zone: str, copy: ZoneCopy, changes: Sequence[Change]) -> int:
+    """How many of the changes go into one message: all of them up to the limit, else as many as halving finds."""
+    count = len(changes)
+    # without compression a record takes its name and at most 30 bytes; only what may be too large is worth writing out to see
+    while sum((len(item.name) + 30) * (len(item.remove) + len(item.add)) for item in changes[:count]) > LARGEST_MESSAGE:
+        try:
+            build(zone, copy, changes[:count]).to_wire(max_size=LARGEST_MESSAGE)
+            break
+        except dns.exception.TooBig:
+            count = (count + 1) // 2
+    return count
+
+
 def build(zone: str, copy: ZoneCopy, changes: Sequence[Change]) -> dns.update.UpdateMessage:
     """One update with all changes, on condition that the zone's start of authority is the one of ``copy``. Not signed yet."""
     message = dns.update.UpdateMessage(zone, rdclass=dns.rdataclass.IN)
     message.present(dns.name.from_text(zone), dns.rdata.from_text(dns.rdataclass.IN, dns.rdatatype.SOA, copy.soa))
+    addresses = {(change.type, address) for change in changes for address in (*change.remove, *change.add)}
+    # the library's own add() and delete() parse each address and search the message each time: 27 ms instead of 7 for 240 names
+    data = {key: dns.rdata.from_text(dns.rdataclass.IN, key[0], key[1]) for key in addresses}
     for change in changes:
-        name = dns.name.from_text(change.name)
-        for address in sorted(change.remove):
-            message.delete(name, dns.rdata.from_text(dns.rdataclass.IN, change.type, address))
-        for address in sorted(change.add):
-            message.add(name, change.ttl, dns.rdata.from_text(dns.rdataclass.IN, change.type, address))
+        name, kind = dns.name.from_text(change.name), dns.rdatatype.from_text(change.type)
+        if change.remove:
+            gone = dns.rrset.RRset(name, dns.rdataclass.IN, kind, deleting=dns.rdataclass.NONE)
+            message.update.append(_filled(gone, [data[(change.type, address)] for address in sorted(change.remove)], 0))
+        if change.add:
+            new = dns.rrset.RRset(name, dns.rdataclass.IN, kind)
+            message.update.append(_filled(new, [data[(change.type, address)] for address in sorted(change.add)], change.ttl))
     return message
 
 
+def _filled(records: dns.rrset.RRset, data: Sequence[dns.rdata.Rdata], ttl: int) -> dns.rrset.RRset:
+    for item in data:
+        records.add(item, ttl)
+    return records
+
+
 def _copy(zone: dns.zone.Zone, origin: dns.name.Name) -> ZoneCopy:
-    sets, servers = {}, set()
+    sets: dict[Key, RecordSet] = {}
+    servers: set[str] = set()
     for name, kept in zone.iterate_rdatasets():
         text = name.to_text(omit_final_dot=True).lower()
         if kept.rdtype in _ADDRESS_TYPES:

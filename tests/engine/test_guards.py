@@ -1,0 +1,233 @@
+"""Guards refuse what would lose data or split a component; what a person may accept can be accepted, and the refusal says how."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from dr.engine import guards
+from dr.model.evidence import Fenced, RecoveryPoint
+from dr.model.lag import ComponentView, Exposure, Finding, RegionView
+from dr.model.plan import Acceptance, GuardResult
+from dr.model.words import FenceState, Guard, Intent, Known, Role, Severity, Verdict
+from tests.engine.build import START
+
+RPO = timedelta(minutes=15)
+PASSED, REFUSED, OVERRIDDEN = Verdict.PASSED, Verdict.REFUSED, Verdict.OVERRIDDEN
+
+
+def minutes(number: float) -> timedelta:
+    return timedelta(minutes=number)
+
+
+def accept(guard: Guard, bound: timedelta | None = None, *, unbounded: bool = False, actor: str = "lead") -> Acceptance:
+    return Acceptance(guard=guard, actor=actor, reason="region lost", at=START, bound=bound, unbounded=unbounded)
+
+
+def lost(value: timedelta | None, state: Known = Known.KNOWN, component: str = "db") -> Exposure:
+    return Exposure(component=component, state=state, value=value, reason="stale sample" if state is Known.UNKNOWN else "")
+
+
+def view(east: Role, west: Role, findings: Sequence[Finding] = ()) -> ComponentView:
+    regions = {"east": RegionView(role=east), "west": RegionView(role=west, reason="no answer" if west is Role.UNREACHABLE else "")}
+    return ComponentView(component="db", kind="fake", at=START, regions=regions, findings=tuple(findings))
+
+
+def before(
+    intent: Intent, seen: ComponentView, exposure: Exposure | None = None, acceptances: Sequence[Acceptance] = (), reason: str = ""
+) -> dict[Guard, GuardResult]:
+    exposures = {} if exposure is None else {"db": exposure}
+    results = guards.before_run(intent, "east", "west", [seen], exposures, {"db": RPO}, acceptances, reason=reason)
+    return {item.name: item for item in results}
+
+
+DEAD = view(Role.UNREACHABLE, Role.SECONDARY)
+HEALTHY = view(Role.PRIMARY, Role.SECONDARY)
+
+
+@pytest.mark.parametrize(
+    ("exposure", "acceptances", "verdict"),
+    [
+        (lost(minutes(15)), [], PASSED),
+        (lost(minutes(14), Known.BOUND), [], PASSED),
+        (lost(minutes(16)), [], REFUSED),
+        (lost(minutes(16), Known.BOUND), [], REFUSED),
+        (lost(None, Known.UNKNOWN), [], REFUSED),
+        (lost(timedelta(0), Known.UNKNOWN), [], REFUSED),
+        (lost(minutes(16)), [accept(Guard.EXPOSURE, minutes(16))], OVERRIDDEN),
+        (lost(minutes(16), Known.BOUND), [accept(Guard.EXPOSURE, minutes(20))], OVERRIDDEN),
+        (lost(minutes(17)), [accept(Guard.EXPOSURE, minutes(16))], REFUSED),
+        (lost(minutes(17)), [accept(Guard.EXPOSURE, minutes(20)), accept(Guard.EXPOSURE, minutes(1))], OVERRIDDEN),
+        (lost(minutes(16)), [accept(Guard.FENCE)], REFUSED),
+        (lost(None, Known.UNKNOWN), [accept(Guard.EXPOSURE, timedelta(days=9))], REFUSED),
+        (lost(None, Known.UNKNOWN), [accept(Guard.EXPOSURE, unbounded=True)], OVERRIDDEN),
+        (lost(minutes(99)), [accept(Guard.EXPOSURE, unbounded=True)], OVERRIDDEN),
+    ],
+)  # fmt: skip
+def test_exposure(exposure: Exposure, acceptances: list[Acceptance], verdict: Verdict) -> None:
+    """I6: within the RPO passes; above it only an acceptance that covers it; unknown is not zero, and no bound covers it."""
+    result = guards.exposure(exposure, RPO, acceptances)
+    assert (result.name, result.verdict, result.component) == (Guard.EXPOSURE, verdict, "db")
+    assert result.overridden_by == ("lead" if verdict is OVERRIDDEN else None)
+    assert bool(result.accept) is (verdict is REFUSED)
+
+
+def test_an_exposure_says_what_would_be_lost() -> None:
+    """The number, the objective and why; unknown says unknown, whatever number came with it."""
+    assert guards.exposure(lost(minutes(16)), RPO, []).reason == "db would lose 16m00s, RPO 15m00s"
+    assert guards.exposure(lost(timedelta(0), Known.UNKNOWN), RPO, []).reason == "db would lose unknown, RPO 15m00s (stale sample)"
+
+
+def test_a_target_that_is_not_there_cannot_be_accepted() -> None:
+    """Unreachable or stopped: refused whatever is accepted; secondary, or promoted already, passes."""
+    everything = [accept(guard) for guard in Guard]
+    for role in (Role.UNREACHABLE, Role.UNKNOWN, Role.STOPPED):
+        result = before(Intent.FAILOVER, view(Role.UNREACHABLE, role), None, everything)[Guard.TARGET_REACHABLE]
+        assert (result.verdict, result.accept) == (REFUSED, ())
+    for role in (Role.PRIMARY, Role.SECONDARY):
+        assert before(Intent.FAILOVER, view(Role.UNREACHABLE, role))[Guard.TARGET_REACHABLE].verdict is PASSED
+    gone = before(Intent.FAILOVER, view(Role.PRIMARY, Role.UNREACHABLE))[Guard.TARGET_REACHABLE]
+    assert gone.reason == "db in west is unreachable: no answer"
+
+
+def test_a_failover_of_a_healthy_primary_needs_a_reason() -> None:
+    """Refused without one; a reason or an acceptance overrides, with who or what; a lost primary needs none."""
+    result = before(Intent.FAILOVER, HEALTHY)[Guard.PRIMARY_HEALTHY]
+    assert (result.verdict, result.accept) == (REFUSED, ("--reason TEXT",))
+    assert before(Intent.FAILOVER, HEALTHY, reason="the data centre burns")[Guard.PRIMARY_HEALTHY].overridden_by == (
+        "reason: the data centre burns"
+    )
+    by = before(Intent.FAILOVER, HEALTHY, None, [accept(Guard.PRIMARY_HEALTHY)])[Guard.PRIMARY_HEALTHY]
+    assert (by.verdict, by.overridden_by) == (OVERRIDDEN, "lead")
+    assert before(Intent.FAILOVER, DEAD)[Guard.PRIMARY_HEALTHY].verdict is PASSED
+
+
+@pytest.mark.parametrize("intent", [Intent.SWITCHOVER, Intent.FAILBACK])
+def test_a_planned_move_needs_both_sides(intent: Intent) -> None:
+    """A source that is not primary: refused, not acceptable, and the reason names failover."""
+    assert before(intent, HEALTHY)[Guard.PRIMARY_HEALTHY].verdict is PASSED
+    result = before(intent, DEAD, None, [accept(guard) for guard in Guard])[Guard.TARGET_REACHABLE]
+    assert result.verdict is REFUSED
+    assert "use failover" in result.reason
+
+
+@pytest.mark.parametrize(
+    ("lag", "acceptances", "verdict"),
+    [
+        (lost(minutes(1)), [], PASSED),
+        (lost(minutes(16)), [], REFUSED),
+        (lost(None, Known.UNKNOWN), [], REFUSED),
+        (lost(timedelta(0), Known.UNKNOWN), [], REFUSED),
+        (lost(minutes(16)), [accept(Guard.REVERSE_REPLICATION)], OVERRIDDEN),
+    ],
+)
+def test_a_planned_move_needs_healthy_replication(lag: Exposure, acceptances: list[Acceptance], verdict: Verdict) -> None:
+    """I14: lag inside the RPO passes; above, or unknown, only an acceptance."""
+    result = before(Intent.FAILBACK, HEALTHY, lag, acceptances)[Guard.REVERSE_REPLICATION]
+    assert result.verdict is verdict
+    assert ("unknown behind" in result.reason) is (lag.state is Known.UNKNOWN)
+
+
+def test_prerequisites() -> None:
+    """I13: an error refuses, with its fix; a warning does not; accepted, it is overridden. Re-protect does not ask."""
+    missing = Finding(component="db", severity=Severity.ERROR, fact="no certificate", fix="issue one")
+    noise = Finding(component="db", severity=Severity.WARNING, fact="old version")
+    broken = view(Role.UNREACHABLE, Role.SECONDARY, [missing, noise])
+    result = before(Intent.FAILOVER, broken)[Guard.PREREQUISITES]
+    assert (result.verdict, result.reason) == (REFUSED, "no certificate; fix: issue one")
+    assert before(Intent.FAILOVER, broken, None, [accept(Guard.PREREQUISITES)])[Guard.PREREQUISITES].verdict is OVERRIDDEN
+    assert before(Intent.FAILOVER, view(Role.UNREACHABLE, Role.SECONDARY, [noise]))[Guard.PREREQUISITES].verdict is PASSED
+    assert Guard.PREREQUISITES not in before(Intent.REPROTECT, broken)
+
+
+NOW = START + minutes(10)
+
+
+def fence(state: FenceState, ended: timedelta | None = None) -> Fenced:
+    return Fenced(component="db", region="east", state=state, proof="p", writes_ended_at=None if ended is None else START + ended)
+
+
+def point(at: timedelta | None, *, complete: bool = False) -> RecoveryPoint:
+    moment = None if at is None else START + at
+    return RecoveryPoint(component="db", region="west", read_at=NOW, recovery_point=moment, complete=complete)
+
+
+@pytest.mark.parametrize(
+    ("fenced", "found", "state", "value"),
+    [
+        # fenced: writes are known to have ended then
+        (fence(FenceState.FENCED, minutes(2)), point(minutes(1)), Known.KNOWN, minutes(1)),
+        (fence(FenceState.FENCED, minutes(2)), point(minutes(3)), Known.KNOWN, timedelta(0)),
+        # not fenced, or nobody knows since when: until now, and that is only a bound
+        (fence(FenceState.UNACKNOWLEDGED, minutes(2)), point(minutes(1)), Known.BOUND, minutes(9)),
+        (fence(FenceState.SPLIT_ACCEPTED, minutes(2)), point(minutes(1)), Known.BOUND, minutes(9)),
+        (fence(FenceState.FENCED), point(minutes(1)), Known.BOUND, minutes(9)),
+        (None, point(minutes(1)), Known.BOUND, minutes(9)),
+        # everything that was ever written is there
+        (fence(FenceState.FENCED), point(minutes(1), complete=True), Known.KNOWN, timedelta(0)),
+        # nothing was read
+        (fence(FenceState.FENCED, minutes(2)), point(None), Known.UNKNOWN, None),
+        (fence(FenceState.FENCED, minutes(2)), None, Known.UNKNOWN, None),
+    ],
+)
+def test_exposure_at_promote(fenced: Fenced | None, found: RecoveryPoint | None, state: Known, value: timedelta | None) -> None:
+    """Writes ended − recovery point; only a fence says when writes ended, an unread recovery point is unknown, not zero."""
+    exposure = guards.exposure_at_promote("db", fenced, found, NOW)
+    assert (exposure.state, exposure.value) == (state, value)
+
+
+def promote(
+    fenced: Fenced | None, found: RecoveryPoint | None, acceptances: Sequence[Acceptance] = (), *, planned: bool = False
+) -> tuple[Verdict, Verdict]:
+    results = guards.before_promote("db", fenced, found, RPO, acceptances, NOW, planned=planned)
+    assert [item.name for item in results] == [Guard.FENCE, Guard.EXPOSURE]
+    return results[0].verdict, results[1].verdict
+
+
+def test_promote_needs_a_fence_or_an_accepted_split() -> None:
+    """I4: a fence that was tried and not acknowledged is none; a refused connection is none; an acceptance makes it a recorded split."""
+    near = point(minutes(9))
+    assert promote(fence(FenceState.FENCED, minutes(2)), near) == (PASSED, PASSED)
+    assert promote(fence(FenceState.NOT_NEEDED), near) == (PASSED, PASSED)
+    assert promote(fence(FenceState.UNACKNOWLEDGED), near) == (REFUSED, PASSED)
+    assert promote(None, near) == (REFUSED, PASSED)
+    assert promote(None, near, [accept(Guard.FENCE)]) == (OVERRIDDEN, PASSED)
+    assert promote(None, near, [accept(Guard.EXPOSURE, unbounded=True)]) == (REFUSED, PASSED)
+
+
+def test_a_planned_move_loses_nothing() -> None:
+    """Inside the RPO is not enough for a planned promotion: everything must be there, or a person accepts the loss."""
+    fenced = fence(FenceState.FENCED, minutes(2))
+    assert promote(fenced, point(minutes(1), complete=True), planned=True) == (PASSED, PASSED)
+    assert promote(fenced, point(minutes(1)), planned=False) == (PASSED, PASSED)
+    assert promote(fenced, point(minutes(1)), planned=True) == (PASSED, REFUSED)
+    assert promote(fenced, None, planned=True) == (PASSED, REFUSED)
+    assert promote(fenced, point(minutes(1)), [accept(Guard.EXPOSURE, minutes(1))], planned=True) == (PASSED, OVERRIDDEN)
+
+
+def test_the_way_out_prints_each_flag_once() -> None:
+    """Fence and exposure refused: both flags, one reason, at the end."""
+    results = guards.before_promote("db", None, point(minutes(-9)), RPO, [], NOW, planned=False)
+    more = guards.exposure(lost(minutes(99), component="logs"), RPO, [])
+    assert guards.way_out([*results, more]) == "--accept-split --accept-data-loss DURATION --reason TEXT"
+
+
+def test_the_way_out_of_an_unknown_loss_is_not_a_duration() -> None:
+    """No duration covers an unknown loss; "unknown" covers known ones of other components, too."""
+    unknown, known = guards.exposure(lost(None, Known.UNKNOWN), RPO, []), guards.exposure(lost(minutes(99), component="logs"), RPO, [])
+    assert guards.way_out([known, unknown]) == "--accept-data-loss unknown --reason TEXT"
+
+
+def test_there_is_no_way_out_of_what_nobody_may_accept() -> None:
+    """One guard that cannot be accepted is enough: no flags are printed that would not help."""
+    results = before(Intent.FAILOVER, view(Role.PRIMARY, Role.UNREACHABLE)).values()
+    assert {item.name for item in guards.refused(results)} == {Guard.TARGET_REACHABLE, Guard.PRIMARY_HEALTHY}
+    assert guards.way_out(results) == ""
+    assert guards.way_out([]) == ""
+
+
+def test_every_acceptable_guard_has_its_flag() -> None:
+    """And no other: the design names what may be accepted."""
+    assert set(guards.FLAG) == {guard for guard in Guard if guard.acceptable}
