@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-import tenacity
-
 from dr.engine import guards
 from dr.errors import EffectUnknown, StepError, Transient
 from dr.model.evidence import Evidence, Fenced, RecoveryPoint
 from dr.model.words import Outcome, Verb
 from dr.ports import AttemptContext, Look, Operation, Seen
 
+_SHORTEST_WAIT, _LONGEST_WAIT = 0.01, 0.25
+"""Seconds between two looks whether an act holds; each wait is twice the one before."""
 _NOT_OURS = "the lease is not ours now"
 
 
@@ -92,8 +92,13 @@ def _acted(operation: Operation, context: AttemptContext, result: Attempted, loo
         result.reason = "cancelled before it acted" if context.cancelled() else _NOT_OURS
         return None
     result.acted = True
-    result.evidence.extend(operation.act(replace(context, evidence=(*context.evidence, *result.evidence))))
-    return replace(context, evidence=(*context.evidence, *result.evidence))
+    result.evidence.extend(operation.act(_knowing(context, result)))
+    return _knowing(context, result)
+
+
+def _knowing(context: AttemptContext, result: Attempted) -> AttemptContext:
+    """The context with what this attempt has found so far."""
+    return replace(context, evidence=(*context.evidence, *result.evidence)) if result.evidence else context
 
 
 def _see_it_hold(operation: Operation, context: AttemptContext, result: Attempted) -> None:
@@ -129,16 +134,8 @@ def _may_promote(context: AttemptContext, seen: Seen, result: Attempted) -> bool
 
 def _until_held(operation: Operation, context: AttemptContext) -> Seen:
     """Reads again until it holds, went wrong, was cancelled or the deadline has passed; short waits first."""
-
-    def over(_state: tenacity.RetryCallState) -> bool:
-        return context.cancelled() or context.clock.monotonic() >= context.deadline
-
-    poll = tenacity.Retrying(
-        retry=tenacity.retry_if_result(lambda seen: seen.look is Look.NEEDED),
-        wait=tenacity.wait_exponential(multiplier=0.01, max=0.25),
-        stop=over,
-        sleep=context.clock.sleep,
-        retry_error_callback=lambda state: state.outcome.result() if state.outcome else Seen(Look.NEEDED),
-    )
-    held: Seen = poll(operation.verify, context)
-    return held
+    clock, wait = context.clock, _SHORTEST_WAIT
+    while (seen := operation.verify(context)).look is Look.NEEDED and not context.cancelled() and clock.monotonic() < context.deadline:
+        clock.sleep(wait)
+        wait = min(2 * wait, _LONGEST_WAIT)
+    return seen

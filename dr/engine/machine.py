@@ -289,8 +289,11 @@ def _step_to(state: RunState, step: StepRun, trigger: Trigger) -> None:
     after = STEP_TABLE.get((step.state, trigger))
     if after is None:
         raise IllegalTransition(f"step {step.spec.id}: {trigger} while it is {step.state}")
-    state.active += after.active - step.state.active
+    state.active -= step.state.active
+    state.hopeful -= step.hopeful
     step.state = after
+    state.active += after.active
+    state.hopeful += step.hopeful
 
 
 def _run_to(state: RunState, trigger: RunTrigger) -> None:
@@ -333,7 +336,7 @@ def _go_on(state: RunState) -> list[Command]:
     state.ready.clear()
     if not state.unsatisfied:
         return [*commands, EndRun(RunOutcome.COMPLETED, "")]
-    if not commands and state.stuck():
+    if not commands and state.stuck:
         ended = (StepState.FAILED, StepState.CANCELLED)
         first = next((step for step in state.steps.values() if step.state in ended and not state.passes(step)), None)
         state.reason = f"{first.spec.id} {first.state}: {first.reason}" if first else "nothing can go on"

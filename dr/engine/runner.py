@@ -91,6 +91,7 @@ class Runner:
     ) -> None:
         self._state, self._operations = state, operations
         self._journal, self._lease, self._inbox, self._clock = journal, lease, inbox, clock
+        self._now = clock.now()
         self._actor, self._replan, self._changed, self._say = actor, replan, changed, say
         self._most = workers
         self._threads: list[threading.Thread] = []
@@ -179,6 +180,7 @@ class Runner:
         """Applies, journals, acts. True once the run is over or paused."""
         state = self._state
         rows: list[tuple[datetime, Event]] = []
+        self._now = self._clock.now()  # one turn, one moment: its events are durable together
         for item in happened:
             event = self._event(item)
             if event is not None:
@@ -226,15 +228,14 @@ class Runner:
 
     def _apply(self, event: Event, rows: list[tuple[datetime, Event]]) -> None:
         """One event and all that follows from it at once. What a person asked for and the machine refuses is not journaled."""
-        at = self._clock.now()
         try:
-            _, commands = machine.apply(self._state, event, at)
+            _, commands = machine.apply(self._state, event, self._now)
         except (IllegalTransition, NotThere) as error:
             if not isinstance(event, _REQUESTS):
                 raise
             self._say(getattr(event, "step", ""), f"refused: {error.message}")
             return
-        rows.append((at, event))
+        rows.append((self._now, event))
         for command in commands:
             self._follow(command, rows)
 
@@ -302,7 +303,7 @@ class Runner:
         step = state.steps[step_id]
         left = step.spec.budget
         if step.first_started_at is not None and step.state is StepState.RUNNING:  # an undo has a budget of its own
-            left -= self._clock.now() - step.first_started_at
+            left -= self._now - step.first_started_at
         if self._found[0] != state.events:  # one tuple for all attempts that see the same
             self._found = state.events, tuple(state.evidence)
         return AttemptContext(

@@ -62,6 +62,9 @@ class EndRun:
 Command = Start | Again | AskApproval | Undo | Stop | EndRun
 
 
+_WAITING = (StepState.BACKOFF, StepState.UNKNOWN, StepState.WAITING_APPROVAL)
+
+
 @dataclass(slots=True)
 class StepRun:
     """One step of a run.
@@ -95,6 +98,11 @@ class StepRun:
     evidence: list[Evidence] = field(default_factory=list)
 
     @property
+    def hopeful(self) -> bool:
+        """It can go on: ready, due, or asked of a person."""
+        return self.state in _WAITING or (self.state is StepState.PENDING and not self.waiting_for)
+
+    @property
     def to_undo(self) -> bool:
         """It may have had an effect that its undo takes back."""
         return self.spec.undoable and self.look_first and self.state in (StepState.DONE, StepState.FAILED, StepState.CANCELLED)
@@ -106,6 +114,7 @@ class RunState:
 
     events: how many were applied.
     active: steps with an attempt or an undo under way. unsatisfied: steps that the run still needs.
+    hopeful: steps that can go on: ready, due, or asked of a person.
     ready: steps whose needs are satisfied and whose start is to be said. delays: steps whose delay is to be drawn.
     back_reason: why the run goes back; ``reason`` changes with every pause.
     no_return: an irreversible step of an earlier plan of this run acted, or may have.
@@ -129,6 +138,7 @@ class RunState:
     dependents: dict[str, list[str]] = field(default_factory=dict)
     active: int = 0
     unsatisfied: int = 0
+    hopeful: int = 0
     ready: list[str] = field(default_factory=list)
     delays: list[str] = field(default_factory=list)
     acceptances: list[Acceptance] = field(default_factory=list)
@@ -217,6 +227,7 @@ class RunState:
         self.delays.clear()
         for step in self.steps.values():
             step.waiting_for = sum(not self.passes(self.steps[need]) for need in step.spec.needs)
+        self.hopeful = sum(step.hopeful for step in self.steps.values())
         self.ready = [step.spec.id for step in self.steps.values() if step.state is StepState.PENDING and not step.waiting_for]
         if self.rolling_back:
             self.ready = []
@@ -233,14 +244,13 @@ class RunState:
             other = self.steps[name]
             other.waiting_for -= 1
             if not other.waiting_for and other.state is StepState.PENDING:
+                self.hopeful += 1
                 self.ready.append(name)
 
+    @property
     def stuck(self) -> bool:
         """Nothing is under way, ready, due, or asked of a person."""
-        waiting = (StepState.BACKOFF, StepState.UNKNOWN, StepState.WAITING_APPROVAL)
-        return not self.active and not any(
-            step.state in waiting or (step.state is StepState.PENDING and not step.waiting_for) for step in self.steps.values()
-        )
+        return not self.active and not self.hopeful
 
     def add_actor(self, actor: str) -> None:
         """Notes who had a hand in it, once."""

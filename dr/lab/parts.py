@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -149,7 +150,8 @@ def _run_version(argv: list[str], libraries: str) -> str:
         raise LabError(f"{argv[0]} does not start: {error}", hint=FIX_COMMAND) from error
     if done.returncode != 0:
         raise LabError(f"{argv[0]} does not start: {done.stderr.strip()[-300:]}", hint=FIX_COMMAND)
-    return done.stdout.strip().split()[-1] if done.stdout.strip() else "unknown"
+    version = re.search(r"\d+(?:\.\d+)+", done.stdout)
+    return version.group() if version else "unknown"
 
 
 def _knot_version(program: Path, libraries: str) -> str:

@@ -43,6 +43,8 @@ class _Book:
         for fact in history.facts:
             self._fact(fact.evidence, fact.at, history, plan.source, reprotect)
         for step in history.state.steps.values():
+            if step.spec.verb is Verb.FOLLOW and step.state in (StepState.DONE, StepState.ALREADY):
+                self._close(DebtKind.DNS, step.spec.component)  # its own read says that every record is right there now
             key = (DebtKind.CLEAN_UP, step.spec.component, step.spec.id)
             if step.state.satisfied:
                 self.open.pop(key, None)

@@ -50,9 +50,9 @@ def test_a_failover_needs_nothing_of_the_lost_region(kind: AirflowDeployments) -
 
 
 def test_a_planned_move_freezes_before_it_drains_and_can_take_both_back(kind: AirflowDeployments) -> None:
-    """The source is touched by snapshot, freeze and drain only; the latter two have an undo."""
+    """The source is touched by snapshot, freeze and drain before, and stands by after; freeze and drain have an undo."""
     steps = {step.spec.verb: step.spec for step in kind.steps(Intent.SWITCHOVER, "east", "west")}
-    assert {verb for verb, spec in steps.items() if spec.region == "east"} == {Verb.SNAPSHOT, Verb.FREEZE, Verb.DRAIN}
+    assert {verb for verb, spec in steps.items() if spec.region == "east"} == {Verb.SNAPSHOT, Verb.FREEZE, Verb.DRAIN, Verb.STAND_BY}
     assert steps[Verb.DRAIN].needs == (steps[Verb.FREEZE].id,)
     assert {verb for verb, spec in steps.items() if spec.undoable} == {Verb.FREEZE, Verb.DRAIN}
 
@@ -75,8 +75,9 @@ def test_a_drain_that_waits_is_in_the_plan(layout: Layout, tmp_path: Path) -> No
 
 
 def test_re_protect_only_quiets_the_old_side(kind: AirflowDeployments) -> None:
-    """A returning region does nothing."""
-    assert [(step.spec.verb, step.spec.region) for step in kind.steps(Intent.REPROTECT, "east", "west")] == [(Verb.FREEZE, "east")]
+    """A returning region does nothing, then stands by."""
+    steps = [(step.spec.verb, step.spec.region) for step in kind.steps(Intent.REPROTECT, "east", "west")]
+    assert steps == [(Verb.FREEZE, "east"), (Verb.STAND_BY, "east")]
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,10 @@ def check_counters(state: RunState) -> None:
     steps = state.steps.values()
     assert state.active == sum(step.state in (StepState.RUNNING, StepState.UNDOING) for step in steps)
     assert state.unsatisfied == sum(not state.passes(step) for step in steps)
+    waiting = (StepState.BACKOFF, StepState.UNKNOWN, StepState.WAITING_APPROVAL)
+    assert state.hopeful == sum(
+        step.state in waiting or (step.state is StepState.PENDING and not step.waiting_for) for step in steps
+    )  # fmt: skip
     for step in steps:
         assert step.waiting_for == sum(not state.passes(state.steps[need]) for need in step.spec.needs), step.spec.id
         assert step.look_first or not step.acted

@@ -59,6 +59,9 @@ def test_a_dns_server_that_was_not_reached_stays_until_it_is_copied() -> None:
     assert DebtKind.DNS in kinds(lost)
     assert DebtKind.DNS in kinds(lost, later(FOLLOWING))
     assert kinds(lost, later(FOLLOWING, Following(component="dns", region="east", upstream="west", how="copied"))) == set()
+    corrected = plan((step("dns/follow", Verb.FOLLOW, region="east"),), Intent.REPROTECT)
+    assert DebtKind.DNS not in kinds(lost, Story("two").start(corrected).run("dns/follow", 60, 61).over(62))
+    assert DebtKind.DNS in kinds(lost, Story("two").start(corrected).run("dns/follow", 60, 61, outcome=Outcome.FAILED))
 
 
 def test_a_refused_run_leaves_nothing() -> None:

@@ -32,16 +32,17 @@ _RIGHTS = {
     " connection of every Deployment",
     _DNS: "",
 }
-_BUDGET = timedelta(minutes=5)
 _NORMAL = Backoff()
 _OFTEN = Backoff(base=timedelta(milliseconds=50), cap=timedelta(seconds=1))
+_PATIENT = Backoff(base=timedelta(milliseconds=500), cap=timedelta(seconds=5))
+"""For a region that is just coming back."""
 
 
 @dataclass(frozen=True)
 class Sort:
     """One sort of step: everything about it that no plan changes.
 
-    seconds: estimate, at 80 Deployments on 2 cores. services: what it calls in its region.
+    seconds: estimate, at 80 Deployments on 2 cores. minutes: budget. services: what it calls in its region.
     """
 
     verb: Verb
@@ -52,6 +53,7 @@ class Sort:
     undoable: bool = False
     attempts: int = 20
     backoff: Backoff = _NORMAL
+    minutes: int = 5
 
 
 SORTS: Mapping[str, Sort] = {
@@ -72,7 +74,9 @@ SORTS: Mapping[str, Sort] = {
     ),
     "release": Sort(Verb.RELEASE, "put the active DAGs back, in waves", Release, 0.5, (_CONTROL, _SQL)),
     "fingerprint": Sort(Verb.FINGERPRINT, "same Deployments as before, no task twice", Fingerprint, 0.6, (_SQL,)),
-    "quiesce": Sort(Verb.FREEZE, "the runtime of {region} does nothing", Quiesce, 0.2, (_CONTROL,), attempts=5),
+    "quiesce": Sort(
+        Verb.FREEZE, "the runtime of {region} does nothing", Quiesce, 0.2, (_CONTROL,), attempts=200, backoff=_PATIENT, minutes=15
+    ),
     "stand-by": Sort(Verb.STAND_BY, "the runtime of {region} stands by, its databases are read-only", StandBy, 0.2, (_CONTROL,)),
 }  # fmt: skip
 
@@ -109,10 +113,11 @@ def chain(fleet: Fleet, intent: Intent, source: str, target: str) -> tuple[Step,
 def _step(fleet: Fleet, name: str, region: str, needs: tuple[str, ...]) -> Step:
     sort = SORTS[name]
     estimate = timedelta(seconds=sort.seconds) + (fleet.config.drain if sort.verb is Verb.DRAIN else timedelta(0))
+    budget = timedelta(minutes=sort.minutes) + estimate
     do, check = typed(name, fleet.config, region)
     spec = StepSpec(
         id=f"{fleet.name}/{name}", component=fleet.name, kind=KIND, verb=sort.verb, region=region, title=sort.title.format(region=region),
-        needs=tuple(f"{fleet.name}/{other}" for other in needs), estimate=estimate, budget=_BUDGET + estimate, max_attempts=sort.attempts,
+        needs=tuple(f"{fleet.name}/{other}" for other in needs), estimate=estimate, budget=budget, max_attempts=sort.attempts,
         backoff=sort.backoff, undoable=sort.undoable, touches=tuple(_touch(service, region) for service in sort.services),
         permissions=tuple(right for service in sort.services if (right := _RIGHTS[service])), by_hand=do, check_by_hand=check,
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """The databases of the Deployments and of the platform: connections that are kept open, work on many at once, errors in our words.
 
 The servers are another component's (kind ``postgres`` or whatever has a ``connect`` like it); this package only asks it to connect.
-psycopg costs 150 ms to import, so it is imported where the first connection is opened (``warm`` does that ahead of time).
+psycopg costs 150 ms to import, so it is imported where the first connection is used.
 """
 
 from __future__ import annotations
