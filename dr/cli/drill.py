@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--world", type=click.Choice(["lab"]), help="Where to play it, instead of the scenario's own world.")
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="JUnit XML, for CI.")
 @click.option("--report", type=click.Path(path_type=Path), metavar="DIR", help="One self-contained HTML file and the JSON there.")
-@click.option("--state", metavar="DIR", help="State directory of the drill (default: lab-state/dr).")
+@click.option("--state", metavar="DIR", help="Where records and states of drills are kept (default: lab-state/dr).")
 @json_option
 def command(scenario: Path, world: str | None, junit: Path | None, report: Path | None, state: str | None, as_json: bool) -> int:
     """Play SCENARIO against real servers on this machine and judge it by its expectations.
@@ -38,6 +38,7 @@ def command(scenario: Path, world: str | None, junit: Path | None, report: Path 
     from dr.cli.lab import laboratory
     from dr.cli.operator import OperatorProcess
     from dr.config.scenario import load_scenario, runbook_path
+    from dr.drill.record import fresh, keep
     from dr.errors import ExitCode, UsageError
     from dr.lab.world import LabWorld
 
@@ -45,7 +46,8 @@ def command(scenario: Path, world: str | None, junit: Path | None, report: Path 
     if (world or loaded.world) != "lab":
         raise UsageError(f"{scenario}: world {loaded.world} is not here", hint="--world lab")
     lab = laboratory()
-    directory = Path(state).absolute() if state else lab.layout.orchestrator
+    base = Path(state).absolute() if state else lab.layout.orchestrator
+    directory = fresh(base, loaded.name, lab.clock.now())
     app = App(directory)
     runbook = runbook_path(scenario, loaded)
     app.state.make()
@@ -62,6 +64,7 @@ def command(scenario: Path, world: str | None, junit: Path | None, report: Path 
         lag = [] if not result.runs else app.state.samples.history(result.runs[0].runbook, result.started_at)
     finally:
         app.close()
+    keep(result, base)
     _write(result, lag, junit, report)
     if as_json:
         emit(result)

@@ -12,7 +12,7 @@ from dr.cli.options import DrCommand, application, file_argument, json_option, o
 @click.command(cls=DrCommand)
 @file_argument("runbook")
 @click.option("--interval", metavar="DURATION", default="1s", show_default=True, help="Between two samples, such as 1s or 500ms.")
-@click.option("--port", type=click.IntRange(0, 65535), default=9187, show_default=True, help="Of /metrics on this machine; 0: no endpoint.")
+@click.option("--port", type=click.IntRange(0, 65535), default=9642, show_default=True, help="Of /metrics on this machine; 0: no endpoint.")
 @state_option
 @json_option
 def command(runbook: Path, interval: str, port: int, state: str | None, as_json: bool) -> int:

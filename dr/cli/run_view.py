@@ -46,6 +46,9 @@ def show_run(report: RunReport, console: Console, *, steps: bool = False) -> Non
 
 
 def _objectives(report: RunReport, console: Console) -> None:
+    """What was promised and what was; nothing where the run moved nothing."""
+    if not report.intent.moves or report.outcome in (RunOutcome.ALREADY, RunOutcome.REFUSED):
+        return
     goal = report.objectives
     for name, limit, actual, state, met in (
         ("RTA (recovery time actual)", goal.rto_seconds, goal.rta_seconds, goal.rta_state, goal.rto_met),

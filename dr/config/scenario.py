@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -46,7 +47,9 @@ def load_scenario(path: Path, kinds: Kinds | None = None) -> Scenario:
 
 def runbook_path(path: Path, scenario: Scenario) -> Path:
     """Where the scenario's runbook lies: relative paths start at the scenario's folder."""
-    return path.parent / scenario.runbook
+    joined = path.parent / scenario.runbook
+    short = Path(os.path.normpath(joined))
+    return short if short.resolve() == joined.resolve() else joined  # ".." behind a symbolic link leads elsewhere
 
 
 def _check_words(problems: Problems, data: Value) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
+from datetime import datetime
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from dr.errors import StateLost, StateUnreadable
 from dr.model.report import DrillReport
+
+KEPT_STATES = 20
 
 
 def keep(report: DrillReport, state: Path) -> Path:
@@ -30,6 +34,16 @@ def keep(report: DrillReport, state: Path) -> Path:
     except OSError as error:
         raise StateLost(f"the drill's report could not be written to {path}: {error.strerror}", hint="df -h") from error
     return path
+
+
+def fresh(base: Path, scenario: str, now: datetime) -> Path:
+    """A state directory that no drill has used: a run that another drill left behind must neither be resumed nor counted as debt.
+
+    Of the older ones the newest ``KEPT_STATES`` stay, to look into (``dr runs --state DIR``); the records of drills all stay.
+    """
+    for old in sorted((base / "states").glob("*"))[: -KEPT_STATES or None]:
+        shutil.rmtree(old, ignore_errors=True)
+    return base / "states" / f"{now:%Y%m%dT%H%M%S.%fZ}-{scenario}"
 
 
 def kept(state: Path) -> list[Path]:

@@ -60,6 +60,7 @@ RULES: tuple[Rule, ...] = (
     Rule((V.FREEZE, V.DRAIN), (V.DRAIN, V.FENCE), (Where.NEEDING,), "writers are frozen and drained before what they write to"),
     Rule((V.FREEZE, V.FENCE), (V.PRESERVE, V.FOLLOW), (Where.NEEDING,), "I17: nobody writes to what is being preserved and rewound"),
     Rule((V.PROMOTE, V.VERIFY_INSIDE), (V.REDIRECT,), (Where.SAME, Where.NEEDED), "I2: names lead only to what accepted a write"),
+    Rule((V.REDIRECT,), (V.HOLD,), (Where.NEEDING,), "service first: work on every database beside it makes the outage longer"),
     Rule((V.REDIRECT, V.PROPAGATE), (V.VERIFY_OUTSIDE,), (Where.NEEDED, Where.NEEDING), "outside means through the public name"),
     Rule((V.FOLLOW,), (V.STAND_BY,), (Where.NEEDED,), "what builds on a secondary stands by once that follows"),
     Rule((V.VERIFY_OUTSIDE,), (V.FOLLOW, V.RELEASE), (Where.EVERY,), "service first, protection and thundering herds after"),

@@ -24,18 +24,26 @@ def trees(records: Iterable[ProcessRecord]) -> list[Process]:
     return processes.with_descendants(root for root in roots if root is not None)
 
 
+def hold(victims: Iterable[Process]) -> list[Process]:
+    """SIGSTOP for all and for what they start meanwhile. Returns all that are held: from now on none answers anybody."""
+    held = list(victims)
+    for process in held:
+        process.send(signal.SIGSTOP)
+    late = [process for process in processes.with_descendants(held) if process not in held]
+    for process in late:
+        process.send(signal.SIGSTOP)
+    return held + late
+
+
 def kill(victims: Sequence[Process], clock: Clock) -> list[Process]:
     """SIGKILL, as if the power went: all at once, nobody has time to answer the death of another. Returns those still there.
 
     They are held first, so that none can start a child, answer a client or finish a commit while the others die.
     """
-    held = list(victims)
+    held = hold(victims)
     for process in held:
-        process.send(signal.SIGSTOP)
-    late = [process for process in processes.with_descendants(held) if process not in held]
-    for process in (*held, *late):
         process.send(signal.SIGKILL)
-    return wait_gone((*held, *late), clock, _KILLED_SECONDS)
+    return wait_gone(held, clock, _KILLED_SECONDS)
 
 
 def end(records: Sequence[ProcessRecord], strays: Sequence[Process], clock: Clock) -> list[Process]:

@@ -51,9 +51,9 @@ def inject(servers: Servers, fault: Fault) -> datetime:
 def _kill(servers: Servers, target: Target) -> datetime:
     if target.server is None:
         reach.disconnect(_region(servers, target))
-    victims = _victims(servers, target)
+    victims = ending.hold(_victims(servers, target))
+    at = servers.clock.now()  # from here on nothing of it answers
     left = ending.kill(victims, servers.clock)
-    at = servers.clock.now()
     if target.server is None:
         reset_link(servers.layout)  # what a lost region had on the way is lost with it; a slow link would deliver it afterwards
     if left:
@@ -64,8 +64,7 @@ def _kill(servers: Servers, target: Target) -> datetime:
 def _hold(servers: Servers, target: Target) -> datetime:
     if target.server is None:
         reach.disconnect(_region(servers, target))
-    for process in _victims(servers, target):
-        process.send(signal.SIGSTOP)
+    ending.hold(_victims(servers, target))
     return servers.clock.now()
 
 
