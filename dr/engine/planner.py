@@ -60,7 +60,6 @@ RULES: tuple[Rule, ...] = (
     Rule((V.FREEZE, V.DRAIN), (V.DRAIN, V.FENCE), (Where.NEEDING,), "writers are frozen and drained before what they write to"),
     Rule((V.FREEZE, V.FENCE), (V.PRESERVE, V.FOLLOW), (Where.NEEDING,), "I17: nobody writes to what is being preserved and rewound"),
     Rule((V.PROMOTE, V.VERIFY_INSIDE), (V.REDIRECT,), (Where.SAME, Where.NEEDED), "I2: names lead only to what accepted a write"),
-    Rule((V.REDIRECT,), (V.HOLD,), (Where.NEEDING,), "service first: work on every database beside it makes the outage longer"),
     Rule((V.REDIRECT, V.PROPAGATE), (V.VERIFY_OUTSIDE,), (Where.NEEDED, Where.NEEDING), "outside means through the public name"),
     Rule((V.FOLLOW,), (V.STAND_BY,), (Where.NEEDED,), "what builds on a secondary stands by once that follows"),
     Rule((V.VERIFY_OUTSIDE,), (V.FOLLOW, V.RELEASE), (Where.EVERY,), "service first, protection and thundering herds after"),
@@ -69,6 +68,7 @@ RULES: tuple[Rule, ...] = (
     Rule(UNTIL_SERVICE, PEOPLE, (Where.NEEDED,), "what people put after comes after", yields=True),
     # nor can it hold the freeze of the Deployments, which the fence of the database waits for; a gate before both does
     Rule(PEOPLE, WAY_OUT, (Where.NEEDED,), "what people put first comes first, on the way out, too", yields=True),
+    Rule((V.REDIRECT,), (V.HOLD,), (Where.NEEDING,), "service first: work on every database makes the outage longer", yields=True),
 )  # fmt: skip
 
 APPROVAL_COMPONENT = "approvals"

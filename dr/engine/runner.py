@@ -42,7 +42,7 @@ from dr.ports import AttemptContext, Clock, Inbox, Journal, Lease, Operation
 
 _POLL = 0.05
 _RENEW = 1.0
-_GATHER = 0.002
+_GATHER = 0.0003
 _REQUESTS = (Accepted, Approved, CancelRequested, PauseRequested, SkipRequested, TimedOut, Turned)
 """What may come too late: refused by the machine, it is said and forgotten. Everything else that is refused is a bug of ours."""
 
