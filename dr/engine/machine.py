@@ -264,7 +264,6 @@ def _undo_ended(state: RunState, event: UndoEnded, at: datetime) -> None:
     step.ended_at = at
     if event.ok:
         step.acted = step.look_first = False
-        state.forget(step)
     else:
         step.reason = f"undo failed: {event.reason}"
         state.reason = f"{event.step}: {step.reason}"

@@ -42,7 +42,6 @@ from dr.ports import AttemptContext, Clock, Inbox, Journal, Lease, Operation
 
 _POLL = 0.05
 _RENEW = 1.0
-_GATHER = 0.0003
 _REQUESTS = (Accepted, Approved, CancelRequested, PauseRequested, SkipRequested, TimedOut, Turned)
 """What may come too late: refused by the machine, it is said and forgotten. Everything else that is refused is a bug of ours."""
 
@@ -168,8 +167,7 @@ class Runner:
             while True:
                 if item is not None:
                     happened.append(item)
-                few = self._held_back and len(happened) < self._most // 2
-                item = self._happened.get(timeout=_GATHER) if few else self._happened.get_nowait()
+                item = self._happened.get_nowait()
         except queue.Empty:
             return happened
 

@@ -20,7 +20,7 @@ GROUP = "dr.kinds"
 
 BUILT_IN: Mapping[str, str] = {
     "postgres": "dr.providers.selfhosted.postgres:Postgres",
-    "dns-records": "dr.providers.selfhosted.zonetmp:DnsRecords",
+    "dns-records": "dr.providers.selfhosted.dns:DnsRecords",
     "airflow-deployments": "dr.providers.airflow:AirflowDeployments",
     "command": "dr.providers.generic.command:Command",
     "approval": "dr.providers.generic.person:Approval",

@@ -350,8 +350,11 @@ class HostConformance:
         assert world.effects == ["b"]
         assert world.contexts["b"].acceptances == (ACCEPTED.acceptance,)
 
+    @pytest.mark.parametrize("resumed_first", [True, False])
     @pytest.mark.parametrize("requests", ["cancel", "turn"])
-    def test_taken_over_to_be_cancelled_or_turned_starts_nothing_of_the_old_plan(self, host: Host, requests: str) -> None:
+    def test_taken_over_to_be_cancelled_or_turned_starts_nothing_of_the_old_plan(
+        self, host: Host, requests: str, resumed_first: bool
+    ) -> None:
         """a → b: the process dies in a. Resumed together with a cancel, or a turn: a is looked at or taken back, b never starts."""
         world = World()
         first = plan(spec("a", undoable=True), spec("b", "a"), intent=Intent.SWITCHOVER)
@@ -360,7 +363,8 @@ class HostConformance:
             host.run([started(first)], operations(world, first))
         host.bury(world)
         event: Event = CancelRequested(actor="lead") if requests == "cancel" else Turned(plan=plan(spec("a"), spec("c", "a")), actor="lead")
-        state = host.run([resumed(host), event], operations(world, first), replan=lambda plan: operations(world, plan))
+        both = [resumed(host), event] if resumed_first else [event, resumed(host)]
+        state = host.run(both, operations(world, first), replan=lambda plan: operations(world, plan))
         assert world.calls("b") == []
         assert state.outcome is (RunOutcome.ROLLED_BACK if requests == "cancel" else RunOutcome.COMPLETED)
         assert Counter(world.effects)["a"] <= 1

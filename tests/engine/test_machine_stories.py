@@ -343,6 +343,19 @@ def test_a_rollback_can_be_paused_and_goes_on_as_a_rollback() -> None:
     assert (run.state.outcome, run.state.reason) == (RunOutcome.ROLLED_BACK, "x failed: gone")
 
 
+def test_an_undo_that_failed_while_pausing_is_tried_again_on_resume() -> None:
+    """a → x: x fails, a person pauses, the undo of a fails: resumed, the undo of a is the first thing, not another stop."""
+    run = Driver.of(plan(spec("a", undoable=True), spec("x", "a"), intent=SWITCHOVER))
+    run.do("a")
+    run.do("x", Outcome.FAILED)
+    run.start()
+    run.deliver(PauseRequested(actor="lead"))
+    run.deliver(UndoEnded(step="a", ok=False, reason="unreachable"))
+    run.deliver(AGAIN)
+    run.undo("a")
+    assert run.state.outcome is RunOutcome.ROLLED_BACK
+
+
 def test_a_run_that_used_up_its_time_asks_a_person() -> None:
     """a → b: the time of the run is over while a is under way; b does not start."""
     run = Driver.of(plan(spec("a"), spec("b", "a")))

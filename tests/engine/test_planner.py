@@ -33,10 +33,12 @@ _DNS: Chain = {"prepare": "", "redirect": "prepare", "propagate": "redirect"}
 CHAINS: Mapping[Intent, Mapping[str, Chain]] = {
     FAILOVER: {"db": _DATABASE, "deployments": {"prepare": "", **_ARRIVE}, "dns": _DNS},
     SWITCHOVER: {
-        "db": {**_DATABASE, "drain": "prepare", "fence": "drain", "follow": "verify-inside"}, "deployments": {**_LEAVE, **_ARRIVE},
-        "dns": _DNS,
+        "db": {**_DATABASE, "drain": "prepare", "fence": "drain", "follow": "verify-inside"},
+        "deployments": {**_LEAVE, **_ARRIVE, "stand-by": ""}, "dns": _DNS,
     },
-    REPROTECT: {"db": {"fence": "", "preserve": "fence", "follow": "preserve"}, "deployments": {"freeze": ""}, "dns": {}},
+    REPROTECT: {
+        "db": {"fence": "", "preserve": "fence", "follow": "preserve"}, "deployments": {"freeze": "", "stand-by": "freeze"}, "dns": {},
+    },
 }  # fmt: skip
 
 
@@ -116,8 +118,14 @@ MUST = {
         ("db/fence", "db/promote", "I4"),
         ("deployments/verify-inside", "dns/redirect", "I2"),
         ("deployments/verify-outside", "db/follow", "re-protect comes last"),
+        ("db/follow", "deployments/stand-by", "what builds on a secondary stands by once that follows"),
     ],
-    REPROTECT: [("deployments/freeze", "db/preserve", "I17"), ("deployments/freeze", "db/follow", "I17"), ("db/fence", "db/follow", "I17")],
+    REPROTECT: [
+        ("deployments/freeze", "db/preserve", "I17"),
+        ("deployments/freeze", "db/follow", "I17"),
+        ("db/fence", "db/follow", "I17"),
+        ("db/follow", "deployments/stand-by", "what builds on a secondary stands by once that follows"),
+    ],
 }
 MUST_NOT = {
     FAILOVER: [
