@@ -139,6 +139,7 @@ def spawn(argv: Sequence[str], *, environment: Mapping[str, str], log: Path, fol
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_DUP2, descriptor, 1),
                 (os.POSIX_SPAWN_DUP2, descriptor, 2),
+                *((os.POSIX_SPAWN_CLOSE, number) for number in _inherited()),
             ],
         )  # fmt: skip
     finally:
@@ -147,6 +148,16 @@ def spawn(argv: Sequence[str], *, environment: Mapping[str, str], log: Path, fol
     _children.add(pid)
     assert stat is not None, "a child that was not waited for keeps its /proc entry"
     return stat.process
+
+
+def _inherited() -> list[int]:
+    """Descriptors that our own starter left open for children, such as the lock of flock(1) or a pipe: a server must not hold them."""
+    numbers = []
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # the one of this listing is closed by now
+            if int(entry.name) > 2 and os.get_inheritable(int(entry.name)):
+                numbers.append(int(entry.name))
+    return numbers
 
 
 def reap() -> None:

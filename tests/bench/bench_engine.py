@@ -150,8 +150,13 @@ def _peak_mb() -> float:
 
 
 def _fresh(name: str) -> Measured:
-    done = subprocess.run([sys.executable, __file__, "--one", name], check=True, capture_output=True, text=True)
-    return Measured(**json.loads(done.stdout))
+    """The quickest of three processes: neighbours on the machine only ever add."""
+
+    def one() -> Measured:
+        done = subprocess.run([sys.executable, __file__, "--one", name], check=True, capture_output=True, text=True)
+        return Measured(**json.loads(done.stdout))
+
+    return min((one() for _ in range(3)), key=lambda measured: measured.seconds)
 
 
 def rows() -> list[tuple[str, str, str, bool]]:

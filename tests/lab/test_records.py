@@ -112,6 +112,20 @@ def _until_executed(*started: Process, clock: Clock) -> None:
             clock.sleep(0.01)
 
 
+def test_server_holds_nothing_of_its_starter(tmp_path: Path, clock: Clock) -> None:
+    """A descriptor that the starter inherited (the lock of flock, the pipe of a pager) is not held by a server that outlives it."""
+    reading, writing = os.pipe()
+    os.set_inheritable(writing, True)
+    server = _start(tmp_path, "/bin/sleep", "600")
+    try:
+        _until_executed(server, clock=clock)
+        os.close(writing)
+        assert os.read(reading, 1) == b""
+    finally:
+        os.close(reading)
+        assert ending.kill([server], clock) == []
+
+
 def test_two_starters_exclude_each_other(tmp_path: Path) -> None:
     """While one process starts or ends the lab, a second one is refused and told to wait."""
     with Records(tmp_path).locked(), pytest.raises(Refused, match="another process") as refusal, Records(tmp_path).locked():
