@@ -165,7 +165,7 @@ class Conductor:
         platform = self.platform_of(state)
         try:
             accepted = [Accepted(acceptance=item) for item in acceptances]
-            return self.take_over(platform, state, accepted, actor, hooks or Hooks(), resumed=True)
+            return self.take_over(platform, state, accepted, actor, hooks or Hooks())
         finally:
             platform.close()
 
@@ -183,7 +183,7 @@ class Conductor:
             return True
 
     def take_over(
-        self, platform: Platform, state: RunState, events: Sequence[Event], actor: str, hooks: Hooks, *, resumed: bool = False
+        self, platform: Platform, state: RunState, events: Sequence[Event], actor: str, hooks: Hooks
     ) -> RunReport:
         """Holds a run that nobody holds, delivers the events, and goes on to its end or a pause."""
         lease = self.state.lease()
@@ -191,12 +191,10 @@ class Conductor:
         try:
             state = self.runs.fold(state.run_id)  # what the last holder wrote before it went
             crashed = state.status is not RunStatus.PAUSED
-            first: list[Event] = list(events)
-            if resumed or crashed:
-                first.append(
-                    Resumed(actor=actor, holder=holder(), epoch=epoch, runbook_changed=self._changed(state), crashed=crashed)
-                )
-                first.sort(key=lambda event: not isinstance(event, Accepted))  # acceptances count from the first step on
+            # acceptances count from the first step on, and whatever else was asked for comes from the new holder's epoch
+            resumed = Resumed(actor=actor, holder=holder(), epoch=epoch, runbook_changed=self._changed(state), crashed=crashed)
+            given = [event for event in events if isinstance(event, Accepted)]
+            first = [*given, resumed, *(event for event in events if not isinstance(event, Accepted))]
             hooks.on_start(state.run_id)
             operations = self._operations(platform, state.current_plan)
             return self._run(platform, state, operations, first, lease, actor, hooks)

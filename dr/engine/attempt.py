@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+import tenacity
+
 from dr.engine import guards
 from dr.errors import EffectUnknown, StepError, Transient
 from dr.model.evidence import Evidence, Fenced, RecoveryPoint
@@ -134,8 +136,20 @@ def _may_promote(context: AttemptContext, seen: Seen, result: Attempted) -> bool
 
 def _until_held(operation: Operation, context: AttemptContext) -> Seen:
     """Reads again until it holds, went wrong, was cancelled or the deadline has passed; short waits first."""
-    clock, wait = context.clock, _SHORTEST_WAIT
-    while (seen := operation.verify(context)).look is Look.NEEDED and not context.cancelled() and clock.monotonic() < context.deadline:
-        clock.sleep(wait)
-        wait = min(2 * wait, _LONGEST_WAIT)
-    return seen
+    seen = operation.verify(context)
+    if seen.look is not Look.NEEDED:
+        return seen  # the usual case pays for no poll
+
+    def over(_state: tenacity.RetryCallState) -> bool:
+        return context.cancelled() or context.clock.monotonic() >= context.deadline
+
+    poll = tenacity.Retrying(
+        retry=tenacity.retry_if_result(lambda looked: looked.look is Look.NEEDED),
+        wait=tenacity.wait_exponential(multiplier=_SHORTEST_WAIT, max=_LONGEST_WAIT),
+        stop=over,
+        sleep=context.clock.sleep,
+        before=lambda state: context.clock.sleep(_SHORTEST_WAIT) if state.attempt_number == 1 else None,
+        retry_error_callback=lambda state: state.outcome.result() if state.outcome else seen,
+    )
+    held: Seen = poll(operation.verify, context)
+    return held

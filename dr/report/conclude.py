@@ -68,9 +68,7 @@ def guards(history: History) -> tuple[GuardReport, ...]:
     """What the guards said: those of the plan, then those that refused a step, with who overrode them."""
     said: dict[tuple[Guard, str | None], GuardReport] = {}
     for item in history.state.current_plan.guards:
-        said[item.name, item.component] = GuardReport(
-            name=item.name, verdict=item.verdict, reason=item.reason, component=item.component, overridden_by=item.overridden_by
-        )  # fmt: skip
+        said[item.name, item.component] = GuardReport.model_validate(item.model_dump())
     steps = history.state.steps
     for _at, event in history.events:
         if isinstance(event, StepEnded) and event.guard in set(Guard):
@@ -141,7 +139,7 @@ def _deviation(event: object, specs: dict[str, StepSpec], at: datetime, before: 
 def hint(history: History, ended: RunOutcome, debt: Sequence[Debt], said: Sequence[GuardReport]) -> str:
     """The next command to type, empty where nothing is left to be done."""
     plan, runbook, run = history.state.current_plan, history.started.runbook_path, history.run_id
-    flags = way_out(GuardResult(name=item.name, verdict=item.verdict, reason=item.reason) for item in said)
+    flags = way_out(GuardResult.model_validate(item.model_dump()) for item in said)
     accepting = f" {flags}" if flags else ""
     if ended is RunOutcome.PAUSED:
         waiting = [step.spec.id for step in history.state.steps.values() if step.state is StepState.WAITING_APPROVAL]

@@ -258,19 +258,20 @@ from dr.lab.layout import Layout
 from dr.model.scenario import Workload
 from dr.providers.system import SystemClock
 lab = Lab(Layout.find(Path(sys.argv[1])), SystemClock())
-when = sys.argv[2]
+when, number = sys.argv[2], int(sys.argv[3])
 def say(text):
     print(text, flush=True)
     if when in text:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), number)
 lab.up(Workload(deployments=2, running_tasks=4), say, owned=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def _start_and_die(when: str) -> None:
-    done = subprocess.run([sys.executable, "-c", _STARTER, str(PROJECT), when], capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+def _start_and_die(when: str, number: signal.Signals = signal.SIGKILL) -> None:
+    argv = [sys.executable, "-c", _STARTER, str(PROJECT), when, str(int(number))]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == -number, done.stderr
 
 
 def _shared_memory(lab: Lab) -> set[str]:
@@ -302,6 +303,14 @@ def test_kill_of_the_starter_leaves_nothing_after_down(no_lab: Lab, when: str) -
     assert no_lab.down().ok
     _nothing_left(no_lab, record.mark, segments)
     assert no_lab.down().ok
+
+
+def test_interrupted_up_leaves_nothing(no_lab: Lab) -> None:
+    """Ctrl-C while the lab starts ends what has started before the process ends."""
+    _start_and_die("PostgreSQL of east answers", signal.SIGINT)
+    assert no_lab.status().state == "down"
+    assert no_lab.records.all() == []
+    assert occupied(no_lab.layout) == ()
 
 
 def test_next_up_clears_what_a_killed_drill_left(no_lab: Lab) -> None:

@@ -84,9 +84,9 @@ _ARRIVE: Mapping[str, tuple[str, ...]] = {
     "verify-inside": ("prepare",),
     "hold": ("verify-inside",),
     "reconcile": ("hold",),
-    "verify-outside": ("verify-inside",),
-    "start": ("prepare", "reconcile", "verify-outside"),
+    "start": ("prepare", "reconcile"),
     "canary": ("start",),
+    "verify-outside": ("verify-inside",),
     "release": ("canary", "verify-outside"),
     "fingerprint": ("release",),
 }
