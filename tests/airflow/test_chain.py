@@ -65,6 +65,13 @@ def test_schedulers_start_after_every_fate_is_decided(kind: AirflowDeployments) 
     assert steps[Verb.CANARY].id in steps[Verb.RELEASE].needs
 
 
+def test_service_comes_before_tasks(kind: AirflowDeployments) -> None:
+    """Nothing is done to 80 databases and their schedulers before every public name has accepted a write."""
+    steps = {step.spec.verb: step.spec for step in kind.steps(Intent.FAILOVER, "east", "west")}
+    assert steps[Verb.HOLD].needs == (steps[Verb.VERIFY_OUTSIDE].id,)
+    assert steps[Verb.VERIFY_OUTSIDE].needs == (steps[Verb.VERIFY_INSIDE].id,)
+
+
 def test_a_drain_that_waits_is_in_the_plan(layout: Layout, tmp_path: Path) -> None:
     """The time that running tasks are given is part of the estimate, and the budget leaves room for it."""
     given = config(layout, drain="90s")

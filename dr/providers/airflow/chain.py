@@ -1,7 +1,8 @@
 """The steps of each intent as data: what they are called, wait for, take and touch. Pure.
 
-Edges to the database and to DNS are the planner's. One edge here is about load, not about truth: ``hold`` comes after the inside checks,
-so that on a small machine 80 databases at work do not lengthen the outage; names are redirected beside it.
+Edges to the database and to DNS are the planner's. One edge here is about load, not about truth: what is done for tasks (``hold`` and all
+that follows) comes after service is back. No DAG is released before that anyway, and 80 logins, 1,500 decisions and 80 schedulers beside
+the clients that come back cost them seconds on a small machine (measured at 80 Deployments, 2 cores: outage 3.3 s, beside them 5 to 7 s).
 """
 
 from __future__ import annotations
@@ -82,11 +83,11 @@ SORTS: Mapping[str, Sort] = {
 
 _ARRIVE: Mapping[str, tuple[str, ...]] = {
     "verify-inside": ("prepare",),
-    "hold": ("verify-inside",),
+    "verify-outside": ("verify-inside",),
+    "hold": ("verify-outside",),
     "reconcile": ("hold",),
     "start": ("prepare", "reconcile"),
     "canary": ("start",),
-    "verify-outside": ("verify-inside",),
     "release": ("canary", "verify-outside"),
     "fingerprint": ("release",),
 }

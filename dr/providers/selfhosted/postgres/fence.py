@@ -84,7 +84,9 @@ class FenceLost(_Fence):
             return (self._unacknowledged(error.message),)
         if self._proof(process) is not None:
             return ()
-        return (self._unacknowledged(f"stop: {said(done)}; {process.said}"),)
+        answered = said(done)
+        tried = process.said if answered in process.said else f"stop: {answered}; {process.said}"
+        return (self._unacknowledged(tried),)
 
     def verify(self, context: AttemptContext) -> Seen:
         """DONE in every case: fenced, or known not to be."""
