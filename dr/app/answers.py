@@ -64,17 +64,26 @@ class Answers:
                 raise Refused(f"{event.step} is {step.state} already: nothing waits for it", hint=f"dr runs {state.run_id}")
             if isinstance(event, Approved):
                 self._check_approval(state, event)
+            elif step.spec.kind == "approval":
+                self._check_person(state, event)
 
     def _check_approval(self, state: RunState, event: Approved) -> None:
         step = state.step(event.step)
         if not step.spec.approval:
             raise Refused(f"{event.step} asks for no approval", hint=f"dr runs {state.run_id}")
-        if step.approved_by or step.state not in (StepState.PENDING, StepState.WAITING_APPROVAL):
+        open_ = step.state is StepState.FAILED or (not step.approved_by and step.state in (StepState.PENDING, StepState.WAITING_APPROVAL))
+        if not open_:
             raise Refused(f"{event.step} is answered already: {step.state}", hint=f"dr runs {state.run_id}")
-        plan_level = [other for other in state.steps.values() if other.spec.component == step.spec.component]
-        requester = state.started.actor if state.started else ""
-        if step.spec.kind == "approval" and event.actor in (requester, *(name for other in plan_level for name in other.approved_by)):
+        if step.spec.kind == "approval":
+            self._check_person(state, event)
+
+    def _check_person(self, state: RunState, event: Approved | SkipRequested) -> None:
+        """Two people are two people: neither who asked for the run nor who approved it already lets it go on once more."""
+        step = state.step(event.step)
+        approved = [name for other in state.steps.values() if other.spec.component == step.spec.component for name in other.approved_by]
+        if event.actor in (state.started.actor if state.started else "", *approved):
+            what = "skip" if isinstance(event, SkipRequested) else "approve"
             raise Refused(
-                f"{event.actor} asked for this run or has approved it already: somebody else must approve",
-                hint=f"dr approve {state.run_id} {event.step} --actor NAME",
+                f"{event.actor} asked for this run or has approved it already: somebody else must {what}",
+                hint=f"dr {what} {state.run_id} {event.step} --actor NAME" + (" --reason TEXT" if what == "skip" else ""),
             )

@@ -117,7 +117,11 @@ class Conductor:
         live = self.state.lease().look(platform.runbook.name)
         held = live is not None and live.alive and live.run_id == run_id
         if request.intent is Intent.FAILOVER and plan.intent.planned and request.to == plan.target:
-            return self._turn(platform, request, state, held, hooks)
+            kept = self.platform_of(state)  # who goes on later has that runbook and no other
+            try:
+                return self._turn(kept, request, state, held, hooks)
+            finally:
+                kept.close()
         since = state.started_at.isoformat() if state.started_at else ""
         if held:
             raise RunInFlight(platform.runbook.name, run_id, state.holder, since)

@@ -33,10 +33,11 @@ class App:
 
     Args:
         directory: the state directory; created by the first command that writes.
+        world: where this process acts: ``live``, or the world of a drill.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self.state = State(directory)
+    def __init__(self, directory: Path, world: str = "live") -> None:
+        self.state = State(directory, world=world)
         self.runs = Runs(self.state)
 
     @cached_property

@@ -92,6 +92,7 @@ def build(runbook: Runbook, state: State) -> Platform:
     site = Site(
         runbook=runbook.name, regions=runbook.regions, hosts=hosts, clock=state.clock, secrets=EnvFileSecrets(base, state.directory),
         samples=state.samples, artefacts=state.directory / "artefacts" / runbook.name, base=base, peers=peers,
+        world=state.world,
     )  # fmt: skip
     for name, component in runbook.components.items():
         try:

@@ -15,10 +15,10 @@ from dr.store.samples import SqliteSamples
 
 
 class State:
-    """Everything that ``dr`` remembers, in one directory (0700)."""
+    """Everything that ``dr`` remembers, in one directory (0700). ``world``: where this process acts (I12)."""
 
-    def __init__(self, directory: Path, clock: Clock | None = None) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, clock: Clock | None = None, world: str = "live") -> None:
+        self.directory, self.world = directory, world
         self.clock = clock or SystemClock()
 
     def make(self) -> None:

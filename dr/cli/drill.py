@@ -48,7 +48,7 @@ def command(scenario: Path, world: str | None, junit: Path | None, report: Path 
     lab = laboratory()
     base = Path(state).absolute() if state else lab.layout.orchestrator
     directory = fresh(base, loaded.name, lab.clock.now())
-    app = App(directory)
+    app = App(directory, LabWorld.name)
     runbook = runbook_path(scenario, loaded)
     app.state.make()
     log = directory / "operators.log"
@@ -57,7 +57,7 @@ def command(scenario: Path, world: str | None, junit: Path | None, report: Path 
             result = app.drill(
                 scenario,
                 world=LabWorld(lab, say),
-                operators=lambda: OperatorProcess(directory, runbook, log),
+                operators=lambda: OperatorProcess(directory, runbook, log, {"DR_WORLD": LabWorld.name}),
                 monitor=lambda path: _monitor(directory, path),
                 say=say,
             )
@@ -79,8 +79,9 @@ def _monitor(directory: Path, runbook: Path) -> Iterator[None]:
     from datetime import timedelta
 
     from dr.app import App
+    from dr.lab.world import LabWorld
 
-    app = App(directory)
+    app = App(directory, LabWorld.name)
     platform = app.load(runbook)
     stop = threading.Event()
     thread = threading.Thread(

@@ -73,9 +73,9 @@ def acceptance_options(function: F) -> F:
 def application(state: str | None) -> App:
     """The application on the chosen state directory; opens nothing yet, and is closed with the command."""
     from dr.app import App
-    from dr.config.settings import state_directory
+    from dr.config.settings import state_directory, world
 
-    app = App(state_directory(state))
+    app = App(state_directory(state), world())
     click.get_current_context().call_on_close(app.close)
     return app
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from dr.errors import UsageError
 
+WORLDS = ("live", "lab", "sim")
+
 
 def state_directory(option: str | None = None, environment: Mapping[str, str] = os.environ) -> Path:
     """Where journal, samples and artefacts are kept: ``--state``, else ``DR_STATE``, else the user's state directory. Not created here."""
@@ -34,3 +36,15 @@ def actor(option: str | None = None, environment: Mapping[str, str] = os.environ
         return getpass.getuser()
     except (KeyError, OSError):
         raise UsageError("nobody knows who is acting: this account has no name", hint="--actor NAME, or set DR_ACTOR") from None
+
+
+def world(environment: Mapping[str, str] = os.environ) -> str:
+    """Where this process acts: ``DR_WORLD``, which a drill sets for everything that it starts; else ``live``.
+
+    Raises:
+        UsageError: no such world.
+    """
+    chosen = environment.get("DR_WORLD", "live")
+    if chosen not in WORLDS:
+        raise UsageError(f"DR_WORLD: there is no world {chosen}", hint=f"one of: {', '.join(WORLDS)}")
+    return chosen

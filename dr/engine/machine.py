@@ -113,8 +113,7 @@ def _resumed(state: RunState, event: Resumed, at: datetime) -> None:
             _step_to(state, step, Trigger.AGAIN)
         if state.rolling_back and step.state is StepState.PENDING:
             _step_to(state, step, Trigger.DROP)
-        step.first_started_at = None
-        step.attempts_in_budget = 0
+        step.renew_budget()
     state.recount()
 
 
@@ -210,15 +209,21 @@ def _retry_due(state: RunState, event: RetryDue, at: datetime) -> None:
 
 def _approved(state: RunState, event: Approved, at: datetime) -> None:
     step = state.step(event.step)
-    if not step.spec.approval or step.approved_by:
-        raise IllegalTransition(f"step {event.step}: {'approved already' if step.approved_by else 'needs no approval'}")
+    if not step.spec.approval:
+        raise IllegalTransition(f"step {event.step}: needs no approval")
     if step.state is StepState.WAITING_APPROVAL:
         _step_to(state, step, Trigger.APPROVE)
         state.ready.append(step.spec.id)
-    elif step.state is not StepState.PENDING:
-        raise IllegalTransition(f"step {event.step}: approved while it is {step.state}")
+    elif step.state is StepState.FAILED and not state.rolling_back:
+        # an answer that did not count (a gate without its evidence) may be given again
+        _step_to(state, step, Trigger.AGAIN)
+        step.renew_budget()
+        if not step.waiting_for:
+            state.ready.append(step.spec.id)
+    elif step.state is not StepState.PENDING or step.approved_by:
+        raise IllegalTransition(f"step {event.step}: approved {'already' if step.approved_by else f'while it is {step.state}'}")
     step.approved_by = (*step.approved_by, event.actor)
-    said = Attested(actor=event.actor, proven=event.proven, text=event.text)
+    said = Attested(step=event.step, actor=event.actor, proven=event.proven, text=event.text)
     state.approvals.append(said)
     step.evidence.append(said)
     state.evidence.append(said)

@@ -102,6 +102,11 @@ class StepRun:
         """It can go on: ready, due, or asked of a person."""
         return self.state in _WAITING or (self.state is StepState.PENDING and not self.waiting_for)
 
+    def renew_budget(self) -> None:
+        """A person asked for it: time and attempts count anew."""
+        self.first_started_at = None
+        self.attempts_in_budget = 0
+
     @property
     def to_undo(self) -> bool:
         """It may have had an effect that its undo takes back."""

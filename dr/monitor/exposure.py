@@ -137,7 +137,7 @@ def can_fail_over(views: Iterable[ComponentView], exposures: Mapping[str, Exposu
     NO: there is no region in which every component is a secondary that answers, or one has two primaries.
     WITH_ACCEPTANCE: an exposure is unknown or above its RPO, or a readiness check found an error.
     """
-    views = list(views)
+    views = [view for view in views if view.regions]  # a command or a gate is nowhere
     primaries = {view.component: _in(view, Role.PRIMARY) for view in views}
     no = [f"{name} has more than one primary: {', '.join(regions)}" for name, regions in primaries.items() if len(regions) > 1]
     targets = [set(_in(view, Role.SECONDARY)) for view in views]

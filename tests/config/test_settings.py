@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dr.config.settings import actor, state_directory
+import pytest
+
+from dr.config.settings import actor, state_directory, world
+from dr.errors import UsageError
 
 
 def test_the_state_directory() -> None:
@@ -21,3 +24,12 @@ def test_the_actor() -> None:
     assert actor("ann", {"DR_ACTOR": "bob"}) == "ann"
     assert actor(None, {"DR_ACTOR": "bob"}) == "bob"
     assert actor(" ", {})
+
+
+def test_the_world_is_live_unless_a_drill_says_otherwise() -> None:
+    """I12: commands declare their worlds; what is misspelt is refused, not taken for live."""
+    assert world({}) == "live"
+    assert world({"DR_WORLD": "lab"}) == "lab"
+    with pytest.raises(UsageError) as caught:
+        world({"DR_WORLD": "lap"})
+    assert "live, lab, sim" in caught.value.hint

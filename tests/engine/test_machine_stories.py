@@ -287,9 +287,27 @@ def test_approval_comes_before_the_fence() -> None:
     run.deliver(Approved(step="approvals/1", actor="lead", text="go"))
     run.do("approvals/1", Outcome.ALREADY)
     run.do("fence")
-    assert run.state.approvals == [Attested(actor="lead", text="go")]
+    assert run.state.approvals == [Attested(step="approvals/1", actor="lead", text="go")]
     with pytest.raises(IllegalTransition):
         Driver.of(plan(spec("a"))).deliver(Approved(step="a", actor="lead"))
+
+
+def test_an_answer_that_did_not_count_may_be_given_again() -> None:
+    """gate: the first answer lacks its evidence and the step fails; the second one makes it due again, with its whole budget."""
+    run = Driver.of(plan(spec("gate", approval=True, verb=Verb.GATE, max_attempts=1)))
+    run.start()
+    run.deliver(Approved(step="gate", actor="lead"))
+    assert run.start() == ["gate"]
+    run.deliver(ended("gate", Outcome.FAILED))
+    assert run.status() is RunStatus.PAUSED
+    run.deliver(Approved(step="gate", actor="lead", text="ticket 7"))
+    run.deliver(AGAIN)
+    assert run.start() == ["gate"]
+    run.deliver(ended("gate"))
+    assert run.state.steps["gate"].approved_by == ("lead", "lead")
+    with pytest.raises(IllegalTransition):
+        run.deliver(Approved(step="gate", actor="lead"))
+    fold_is_live(run)
 
 
 def test_an_approval_may_come_before_it_is_asked_for() -> None:

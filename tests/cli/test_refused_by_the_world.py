@@ -1,0 +1,139 @@
+"""What the world refuses: exit 3 with a hint, and nothing was touched. Whole commands against files, no server."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from dr.cli.main import run
+from dr.errors import ExitCode
+from dr.model.words import Role
+from tests.cli import toy
+from tests.cli.test_whole_commands import answered
+
+Output = pytest.CaptureFixture[str]
+
+POSTGRES = """\
+apiVersion: dr/v1
+name: toys
+regions: {east: {}, west: {}}
+home: east
+objectives: {rto: 1h, rpo: 15m}
+components:
+  db:
+    kind: postgres
+    database: platform
+    user: dr
+    password: {file: missing.txt}
+    regions:
+      east: {address: 127.0.0.1, port: 1, follows: {address: 127.0.0.1, port: 1}}
+      west: {address: 127.0.0.1, port: 1, follows: {address: 127.0.0.1, port: 1}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dr.providers import registry
+
+    monkeypatch.setattr(registry, "_registry", registry._registry)
+    toy.install()
+
+
+def roles(folder: Path) -> tuple[str, str]:
+    return (folder / "db/east").read_text(), (folder / "db/west").read_text()
+
+
+def failover(runbook: Path, capsys: Output, *more: str) -> tuple[int, dict[str, object], str]:
+    """``dr failover --to west``: exit code, what it printed, and every refusal of its guards."""
+    code, report = answered(capsys, "failover", str(runbook), "--to", "west", "--yes", *more)
+    guards = report["guards"]
+    assert isinstance(guards, list)
+    return code, report, "; ".join(f"{item['name']}: {item['reason']}" for item in guards if item["verdict"] == "refused")
+
+
+@pytest.mark.parametrize("more", [(), ("--reason", "x", "--accept-data-loss", "unknown", "--accept-split")])
+def test_both_regions_unreachable(more: tuple[str, ...], tmp_path: Path, capsys: Output) -> None:
+    """No acceptance helps: nobody can go where nobody answers."""
+    runbook = toy.make(tmp_path, Role.UNREACHABLE, Role.UNREACHABLE)
+    code, report, refused = failover(runbook, capsys, *more)
+    assert (code, report["outcome"], report["steps"]) == (ExitCode.REFUSED, "refused", [])
+    assert "target-reachable: db in west is unreachable" in refused
+    assert report["hint"] == f"dr status {runbook}"
+    assert roles(tmp_path) == (Role.UNREACHABLE, Role.UNREACHABLE)
+
+
+def test_an_unreachable_target_of_a_healthy_primary(tmp_path: Path, capsys: Output) -> None:
+    """A switchover needs both sides."""
+    runbook = toy.make(tmp_path, Role.PRIMARY, Role.UNREACHABLE)
+    assert run(["switchover", str(runbook), "--to", "west", "--yes"]) == ExitCode.REFUSED
+    assert roles(tmp_path) == (Role.PRIMARY, Role.UNREACHABLE)
+
+
+def test_a_switchover_of_a_dead_primary_says_failover(tmp_path: Path, capsys: Output) -> None:
+    """The refusal names the intent that fits."""
+    runbook = toy.make(tmp_path, Role.UNREACHABLE, Role.SECONDARY)
+    code, report = answered(capsys, "switchover", str(runbook), "--to", "west", "--yes")
+    assert (code, "use failover" in str(report["reason"])) == (ExitCode.REFUSED, True)
+
+
+@pytest.mark.parametrize("intent", ["failover", "switchover"])
+def test_a_target_that_is_primary_already_is_0_and_not_touched(intent: str, tmp_path: Path, capsys: Output) -> None:
+    """The target is the idempotency key: no guard is asked, no step is there, no reason is needed."""
+    runbook = toy.make(tmp_path, Role.UNREACHABLE, Role.PRIMARY)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "db").iterdir()}
+    code, report = answered(capsys, intent, str(runbook), "--to", "west", "--yes")
+    assert (code, report["outcome"], report["steps"], report["reason"]) == (0, "already", [], "west is already primary")
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "db").iterdir()} == before
+
+
+def test_missing_credentials(tmp_path: Path, capsys: Output) -> None:
+    """The file that is missing is named, for every command that needs it; nothing is started."""
+    runbook = tmp_path / "pg.yaml"
+    runbook.write_text(POSTGRES)
+    code, report, refused = failover(runbook, capsys, "--reason", "x", "--accept-data-loss", "unknown", "--accept-split")
+    assert (code, report["steps"]) == (ExitCode.REFUSED, [])
+    assert f"the credential file {tmp_path}/missing.txt cannot be read: No such file or directory" in refused
+    assert run(["runbook", "check", str(runbook)]) in (0, ExitCode.REFUSED)
+    assert "missing.txt" in capsys.readouterr().out
+
+
+def test_a_journal_that_is_none(tmp_path: Path, capsys: Output) -> None:
+    """Every command that reads it exits 3 with a hint and without a traceback; a run does not begin without its record."""
+    runbook, state = toy.make(tmp_path), tmp_path / "state"
+    state.mkdir()
+    (state / "journal.db").write_bytes(b"not a database " * 300)
+    for argv in (["failover", str(runbook), "--to", "west", "--yes", "--reason", "x"], ["status", str(runbook)], ["status"], ["runs"],
+                 ["plan", str(runbook), "--to", "west"], ["resume", "r-1"]):  # fmt: skip
+        assert run(argv) == ExitCode.REFUSED, argv
+        said = capsys.readouterr().err
+        assert "journal.db" in said and "Try:" in said and "Traceback" not in said
+    assert roles(tmp_path) == (Role.PRIMARY, Role.SECONDARY)
+
+
+@pytest.mark.parametrize("change", ["UPDATE record SET body = replace(body, 'ann', 'bob')", "DELETE FROM record WHERE place & 255 = 3"])
+def test_a_journal_that_was_changed(change: str, tmp_path: Path, capsys: Output) -> None:
+    """Who looks at it, or wants to go on, is told which record it is."""
+    runbook = toy.make(tmp_path)
+    run(["failover", str(runbook), "--to", "west", "--yes", "--reason", "x", "--actor", "ann"])
+    connection = sqlite3.connect(tmp_path / "state/journal.db")
+    run_id = connection.execute("SELECT run_id FROM run").fetchone()[0]
+    connection.execute(change)
+    connection.commit()
+    connection.close()
+    capsys.readouterr()
+    back = ["failover", str(runbook), "--to", "east", "--yes", "--reason", "x"]
+    for argv in (["runs", run_id], ["runs"], ["status", str(runbook)], back):
+        assert run(argv) == ExitCode.REFUSED, argv
+        assert f"cannot be trusted: run {run_id}, record" in capsys.readouterr().err
+    assert roles(tmp_path)[1] == Role.PRIMARY
+
+
+def test_a_state_directory_that_is_a_file(tmp_path: Path, capsys: Output) -> None:
+    """Said before anything is looked at."""
+    runbook = toy.make(tmp_path)
+    (tmp_path / "state").write_text("")
+    assert run(["failover", str(runbook), "--to", "west", "--yes", "--reason", "x"]) == ExitCode.REFUSED
+    assert "Try: --state DIRECTORY" in capsys.readouterr().err
+    assert roles(tmp_path) == (Role.PRIMARY, Role.SECONDARY)
