@@ -180,6 +180,7 @@ class Seen:
 class AttemptContext:
     """What one attempt of a step may use. ``key`` and ``epoch`` are carried by every effect that can carry them.
 
+    actor: who asked for the run, whoever holds it now.
     evidence: everything found so far in this run, newest last. deadline: ``clock.monotonic()`` value; polls end there.
     cancelled: asked in every poll; True once a person cancelled or the lease was lost. say: one line for the live table.
     may_act: asked right before an effect: the lease is still ours. rpo: of the step's component.

@@ -220,6 +220,7 @@ class RunState:
                 step = old
             elif old is not None:
                 step.look_first, step.acted, step.changed = old.look_first, old.acted, old.changed
+                step.attempts = old.attempts if old.look_first else 0  # a kind may ask whether it was tried before (I9)
             self.steps[spec.id] = step
             for need in spec.needs:
                 self.dependents.setdefault(need, []).append(spec.id)

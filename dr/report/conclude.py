@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from dr.engine.guards import way_out
+from dr.engine.guards import UNKNOWN_LOSS, way_out
 from dr.errors import ExitCode
 from dr.model.base import seconds, show_duration
-from dr.model.events import PauseRequested, Resumed, SkipRequested, StepEnded, TimedOut, Turned, UndoEnded
+from dr.model.events import Accepted, PauseRequested, Resumed, SkipRequested, StepEnded, TimedOut, Turned, UndoEnded
 from dr.model.plan import Acceptance, GuardResult, StepSpec
 from dr.model.report import Debt, GuardReport, ObjectiveReport, StepReport
 from dr.model.words import DebtKind, Guard, Intent, Known, RunOutcome, StepState, Verdict
@@ -65,24 +65,29 @@ def exit_code(ended: RunOutcome, found: ObjectiveReport) -> ExitCode:
 
 
 def guards(history: History) -> tuple[GuardReport, ...]:
-    """What the guards said: those of the plan, then those that refused a step, with who overrode them."""
-    said: dict[tuple[Guard, str | None], GuardReport] = {}
-    for item in history.state.current_plan.guards:
-        said[item.name, item.component] = GuardReport.model_validate(item.model_dump())
+    """What the guards said: those of the plan, then those that refused a step, with who overrode them.
+
+    The plan's were asked with what had been accepted by then. A step's refusal is overridden by what is accepted after it: what
+    had been accepted before did not cover it.
+    """
+    said = [GuardReport.model_validate(item.model_dump()) for item in history.state.current_plan.guards]
     steps = history.state.steps
     for _at, event in history.events:
         if isinstance(event, StepEnded) and event.guard in set(Guard):
             name = Guard(event.guard)
             component = steps[event.step].spec.component if event.step in steps else event.step.partition("/")[0]
-            said[name, component] = GuardReport(name=name, verdict=Verdict.REFUSED, reason=event.reason, component=component)
-    return tuple(_overridden(item, history.state.acceptances) for item in said.values())
+            accept = UNKNOWN_LOSS if UNKNOWN_LOSS[0] in event.reason else ()
+            said = [item for item in said if (item.name, item.component) != (name, component)]
+            said.append(GuardReport(name=name, verdict=Verdict.REFUSED, reason=event.reason, component=component, accept=accept))
+        elif isinstance(event, Accepted):
+            said = [_overridden(item, event.acceptance) for item in said]
+    return tuple(said)
 
 
-def _overridden(item: GuardReport, acceptances: Iterable[Acceptance]) -> GuardReport:
-    by = next((given.actor for given in acceptances if given.guard is item.name), None)
-    if item.verdict is not Verdict.REFUSED or by is None:
+def _overridden(item: GuardReport, by: Acceptance) -> GuardReport:
+    if item.verdict is not Verdict.REFUSED or by.guard is not item.name:
         return item
-    return item.model_copy(update={"verdict": Verdict.OVERRIDDEN, "overridden_by": by})
+    return item.model_copy(update={"verdict": Verdict.OVERRIDDEN, "overridden_by": by.actor, "accept": ()})
 
 
 def deviations(history: History, steps: Sequence[StepReport]) -> tuple[str, ...]:

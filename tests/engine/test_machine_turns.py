@@ -1,0 +1,54 @@
+"""What a turn must not forget: that an attempt was made, and which step an attestation belongs to."""
+
+from __future__ import annotations
+
+import pytest
+
+from dr.model.events import Approved, CancelRequested, PauseRequested, Resumed, Turned, UndoEnded
+from dr.model.words import Intent, Outcome
+from tests.engine.build import ended, plan, spec
+from tests.engine.driver import Driver
+
+PLANNED = plan(spec("warm", undoable=True), spec("last", "warm"), intent=Intent.SWITCHOVER)
+LOST = plan(spec("warm"), spec("last", "warm"))
+
+
+@pytest.mark.parametrize("crashed", [True, False], ids=["crashed", "unknown"])
+def test_an_attempt_that_may_have_had_its_effect_is_not_the_first_one_again(crashed: bool) -> None:
+    """warm → last: warm may have run when the switchover became a failover. A kind that asks whether this is the first attempt
+    (a command without a check) must hear that it is not (I9)."""
+    run = Driver.of(PLANNED)
+    run.start("warm")
+    if crashed:
+        run.deliver(Resumed(actor="x", holder="y", epoch=2, crashed=True))
+    else:
+        run.held.clear()
+        run.deliver(PauseRequested(actor="lead"))
+        run.deliver(ended("warm", Outcome.UNKNOWN))
+    run.deliver(Turned(plan=LOST, actor="lead"))
+    assert run.look_first() == {"warm": True}
+    run.start("warm")
+    assert run.state.steps["warm"].attempts == 2
+    assert run.state.steps["warm"].attempts_in_budget == 1, "the new plan gives it its own tries"
+    assert run.folded().steps["warm"].attempts == 2
+
+
+def test_what_was_taken_back_begins_anew() -> None:
+    """warm was undone before the turn: its effect is gone, so its next attempt is the first one."""
+    run = Driver.of(PLANNED)
+    run.do("warm")
+    run.deliver(CancelRequested(actor="lead"))
+    run.start()
+    run.deliver(PauseRequested(actor="lead"))
+    run.deliver(UndoEnded(step="warm", ok=True))
+    run.deliver(Turned(plan=LOST, actor="lead"))
+    assert run.look_first() == {"warm": False}
+    run.start("warm")
+    assert run.state.steps["warm"].attempts == 1
+
+
+def test_an_attestation_names_its_step() -> None:
+    """What was said at one gate is no evidence for another one."""
+    run = Driver.of(plan(spec("one/gate", approval=True), spec("two/gate", approval=True)))
+    run.deliver(Approved(step="one/gate", actor="bob", text="CHG-1"))
+    assert [(said.step, said.actor, said.text) for said in run.state.approvals] == [("one/gate", "bob", "CHG-1")]
