@@ -71,7 +71,8 @@ class Answers:
         step = state.step(event.step)
         if not step.spec.approval:
             raise Refused(f"{event.step} asks for no approval", hint=f"dr runs {state.run_id}")
-        open_ = step.state is StepState.FAILED or (not step.approved_by and step.state in (StepState.PENDING, StepState.WAITING_APPROVAL))
+        again = step.state is StepState.FAILED and not state.passes(step)
+        open_ = again or (not step.approved_by and step.state in (StepState.PENDING, StepState.WAITING_APPROVAL))
         if not open_:
             raise Refused(f"{event.step} is answered already: {step.state}", hint=f"dr runs {state.run_id}")
         if step.spec.kind == "approval":

@@ -136,13 +136,13 @@ def _may_promote(context: AttemptContext, seen: Seen, result: Attempted) -> bool
 
 def _until_held(operation: Operation, context: AttemptContext) -> Seen:
     """Reads again until it holds, went wrong, was cancelled or the deadline has passed; short waits first."""
-    seen = operation.verify(context)
-    if seen.look is not Look.NEEDED:
-        return seen  # the usual case pays for no poll
 
-    def over(_state: tenacity.RetryCallState) -> bool:
+    def over(_state: tenacity.RetryCallState | None = None) -> bool:
         return context.cancelled() or context.clock.monotonic() >= context.deadline
 
+    seen = operation.verify(context)
+    if seen.look is not Look.NEEDED or over():
+        return seen  # the usual case pays for no poll
     poll = tenacity.Retrying(
         retry=tenacity.retry_if_result(lambda looked: looked.look is Look.NEEDED),
         wait=tenacity.wait_exponential(multiplier=_SHORTEST_WAIT, max=_LONGEST_WAIT),

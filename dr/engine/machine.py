@@ -127,7 +127,6 @@ def _back_or_stop(state: RunState, reason: str) -> None:
     _run_to(state, RunTrigger.BACK)
     state.reason = state.back_reason = reason
     state.rolling_back = True
-    state.undo_wanted = not state.past_no_return
     state.undo_failed = False
     for step in state.steps.values():
         if step.state in (StepState.PENDING, StepState.WAITING_APPROVAL, StepState.BACKOFF, StepState.UNKNOWN):
@@ -214,7 +213,7 @@ def _approved(state: RunState, event: Approved, at: datetime) -> None:
     if step.state is StepState.WAITING_APPROVAL:
         _step_to(state, step, Trigger.APPROVE)
         state.ready.append(step.spec.id)
-    elif step.state is StepState.FAILED and not state.rolling_back:
+    elif step.state is StepState.FAILED and not state.passes(step) and not state.rolling_back:
         # an answer that did not count (a gate without its evidence) may be given again
         _step_to(state, step, Trigger.AGAIN)
         step.renew_budget()
@@ -256,7 +255,7 @@ def _observed(state: RunState, event: Observed, at: datetime) -> None:
 
 def _undo_started(state: RunState, event: UndoStarted, at: datetime) -> None:
     step = state.step(event.step)
-    if state.status is not RunStatus.ROLLING_BACK or not state.undo_wanted or state.active or not step.to_undo:
+    if state.status is not RunStatus.ROLLING_BACK or state.past_no_return or state.active or not step.to_undo:
         raise IllegalTransition(f"step {event.step}: undone while it is {step.state} and the run is {state.status}")
     _step_to(state, step, Trigger.UNDO)
     step.undo_began = True
@@ -356,7 +355,7 @@ def _go_back(state: RunState) -> list[Command]:
         state.undo_failed = False
         _run_to(state, RunTrigger.STUCK)
         return [Stop(state.reason)]
-    if state.undo_wanted:
+    if not state.past_no_return:  # asked when all is quiet: what was under way when it was cancelled may not have acted
         left = [step for step in state.steps.values() if step.to_undo]
         if left:
             return [Undo(max(left, key=lambda step: step.changed).spec.id)]

@@ -301,6 +301,7 @@ class Runner:
     def _context(self, step_id: str) -> AttemptContext:
         state, plan = self._state, self._state.current_plan
         step = state.steps[step_id]
+        asked = state.started.actor if state.started is not None else self._actor
         left = step.spec.budget
         if step.first_started_at is not None and step.state is StepState.RUNNING:  # an undo has a budget of its own
             left -= self._now - step.first_started_at
@@ -308,7 +309,7 @@ class Runner:
             self._found = state.events, tuple(state.evidence)
         return AttemptContext(
             run_id=state.run_id, step=step.spec, intent=plan.intent, source=plan.source, target=plan.target, number=step.attempts,
-            key=f"{state.run_id}/{step_id}", epoch=state.epoch, actor=state.started.actor if state.started else self._actor, clock=self._clock,
+            key=f"{state.run_id}/{step_id}", epoch=state.epoch, actor=asked, clock=self._clock,
             deadline=self._clock.monotonic() + left.total_seconds(),
             rpo=plan.component_rpo.get(step.spec.component, plan.rpo),
             evidence=self._found[1], acceptances=tuple(state.acceptances), approved_by=step.approved_by,

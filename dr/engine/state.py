@@ -152,7 +152,6 @@ class RunState:
     evidence: list[Evidence] = field(default_factory=list)
     rolling_back: bool = False
     back_reason: str = ""
-    undo_wanted: bool = False
     undo_failed: bool = False
     no_return: bool = False
     failed_step: str | None = None
@@ -205,7 +204,7 @@ class RunState:
         self.add_actor(event.actor)
         self.deviations.append(f"turned from {self.current_plan.intent} into {event.plan.intent} by {event.actor}: {event.reason}")
         self.outage_began = event.outage_began or self.outage_began
-        self.rolling_back = self.undo_wanted = self.undo_failed = False
+        self.rolling_back = self.undo_failed = False
         self.reason = ""
         self._lay_out(event.plan, kept)
 

@@ -13,7 +13,8 @@ import pytest
 
 from dr.cli.main import run
 from dr.errors import ExitCode
-from dr.model.words import Role, RunStatus
+from dr.model.report import RunReport
+from dr.model.words import Guard, Role, RunStatus
 from tests.cli import toy
 from tests.cli.test_whole_commands import ROOT, answered, in_flight, until
 
@@ -106,8 +107,8 @@ def test_somebody_else_approves(runbook: str, typed: Typed, capsys: Output) -> N
     assert run(["approve", run_id, "approvals/1", "--actor", "bob", "--reason", "CHG-1"]) == 0
     _, report = printed(process)
     assert (report["outcome"], report["actors"]) == ("completed", ["ann", "bob"])
-    (said,) = report["approvals"]  # type: ignore[misc]  # a list of one
-    assert {**said, "fact": "attested"} == {"fact": "attested", "step": "approvals/1", "actor": "bob", "proven": False, "text": "CHG-1"}
+    said = [(item.step, item.actor, item.proven, item.text) for item in RunReport.model_validate(report).approvals]
+    assert said == [("approvals/1", "bob", False, "CHG-1")]
     assert run(["approve", run_id, "approvals/1", "--actor", "carol"]) == ExitCode.REFUSED
 
 
@@ -199,7 +200,7 @@ def test_a_switchover_becomes_a_failover_in_the_same_run(held: bool, free: str, 
     _, report = printed(second)
     assert (report["run_id"], report["intent"], report["outcome"]) == (run_id, "failover", "completed")
     assert "turned into a failover by ann: x" in str(report["deviations"])
-    assert {item["guard"] for item in report["acceptances"]} == {"exposure", "fence"}  # type: ignore[attr-defined]
+    assert {item.guard for item in RunReport.model_validate(report).acceptances} == {Guard.EXPOSURE, Guard.FENCE}
     if held:
         assert printed(first)[1]["run_id"] == run_id
     runs = answered(capsys, "runs")[1]["runs"]
