@@ -104,7 +104,7 @@ def _forged(status: RunStatus, step_state: StepState, *, approval: bool) -> RunS
     first = plan(spec("a", undoable=True, approval=approval), spec("b", "a"), intent=Intent.SWITCHOVER)
     state, _ = machine.apply(RunState(RUN), started(first), START)
     state.status = status
-    state.rolling_back = state.undo_wanted = status is RunStatus.ROLLING_BACK
+    state.rolling_back = status is RunStatus.ROLLING_BACK
     step = state.steps["a"]
     step.state, step.acted, step.look_first, step.started_at = step_state, True, True, START
     if approval and step_state is not StepState.WAITING_APPROVAL:
