@@ -21,7 +21,7 @@ from dr.engine.planner import make_plan
 from dr.engine.runner import Runner
 from dr.engine.state import RunState
 from dr.errors import DrError, Refused, RunInFlight
-from dr.model.events import Accepted, Event, Resumed, RunEnded, RunStarted, Turned
+from dr.model.events import Accepted, Event, OutageKnownFrom, Resumed, RunEnded, RunStarted, Turned
 from dr.model.plan import Acceptance, Plan
 from dr.model.report import RunReport
 from dr.model.words import Intent, RunOutcome, RunStatus
@@ -91,13 +91,12 @@ class Conductor:
 
     def _first(self, platform: Platform, request: Request, seen: outlook.Outlook, plan: Plan, epoch: int) -> RunStarted:
         now = self.state.clock.now()
-        began = request.outage_began or seen.outage_began
-        lost = request.intent is Intent.FAILOVER
+        began, known_from = _outage_began(request, seen, plan)
         return RunStarted(
             plan=plan, document=document(platform.runbook), runbook_path=platform.runbook.path, actor=request.actor, holder=holder(),
             epoch=epoch, tool_version=__version__, acceptances=request.acceptances, reason=request.reason,
-            outage_began=(began or seen.at) if lost else None, detected=(seen.detected or seen.at) if lost else None, decided=now,
-            samples_from="operator" if request.outage_began else "monitor" if seen.outage_began else "probe", only=request.only,
+            outage_began=began, detected=None if began is None else max(began, seen.detected or seen.at), decided=now,
+            samples_from=known_from, only=request.only,
         )  # fmt: skip
 
     def _only_said(
@@ -232,6 +231,23 @@ class Conductor:
         hooks.on_runner(runner)
         runner.run(first)
         return self.runs.report(state.run_id)
+
+
+def _outage_began(request: Request, seen: outlook.Outlook, plan: Plan) -> tuple[datetime | None, OutageKnownFrom]:
+    """When the outage began, and who says so; None where service is still there, or nobody can say.
+
+    Where nobody watched and nobody told, the primary was there at the recovery point at least: the RTA counts from then, as a bound.
+    """
+    if request.intent is not Intent.FAILOVER:
+        return None, ""
+    if request.outage_began is not None:
+        return request.outage_began, "operator"
+    if seen.outage_began is not None:
+        return seen.outage_began, "monitor"
+    if seen.primary == plan.source:
+        return None, ""  # the fence will take service away
+    points = [item.recovery_point for item in seen.exposures.values() if item.recovery_point is not None]
+    return (min(points), "recovery-point") if points else (None, "")
 
 
 def _new_id(now: datetime) -> str:

@@ -103,7 +103,9 @@ def _of_last(read: Callable[[RunReport], Json]) -> Callable[[Results], Json]:
 
 
 def _lost(results: Results) -> int | None:
-    return None if results.truth is None else results.truth.lost_writes
+    """Unknown while a Deployment does not say which of the acknowledged writes it has."""
+    truth = results.truth
+    return None if truth is None or truth.unconfirmed_writes else truth.lost_writes
 
 
 def _outage(results: Results) -> float | None:
@@ -168,7 +170,7 @@ def _rta_and_truth(wanted: Json, results: Results) -> _Finding:
 def _rpa_and_truth(wanted: Json, results: Results) -> _Finding:
     """The worst RPA of all moves is never below the client's loss window, and close to it where it claims to be known."""
     reported = [run.objectives.rpa_seconds for run in results.moves]
-    if results.truth is None or not reported or None in reported:
+    if results.truth is None or results.truth.unconfirmed_writes or not reported or None in reported:
         return _Finding(wanted, None, False, "RPA or the client's loss is unknown")
     worst = max(results.moves, key=lambda run: run.objectives.rpa_seconds or 0.0).objectives
     rpa, lost = timedelta(seconds=worst.rpa_seconds or 0.0), results.truth.loss_window

@@ -14,6 +14,8 @@ from dr.ports import AttemptContext, Look, Operation, Seen
 
 _SHORTEST_WAIT, _LONGEST_WAIT = 0.01, 0.25
 """Seconds between two looks whether an act holds; each wait is twice the one before."""
+_UNDO_SECONDS = 5.0
+"""For so long an undo is asked again where nothing happened: what it needs may be coming up, because the undo before it started that."""
 _NOT_OURS = "the lease is not ours now"
 
 
@@ -54,15 +56,23 @@ def attempt(operation: Operation, context: AttemptContext, *, look_first: bool =
 
 def take_back(operation: Operation, context: AttemptContext) -> str | None:
     """Undoes a step. Never raises: what went wrong is returned, None when nothing did."""
-    if not context.may_act():
-        return _NOT_OURS
-    try:
-        operation.undo(context)
-    except StepError as error:
-        return _why(error)
-    except Exception as error:  # noqa: BLE001 - as above: a worker that dies would leave its run waiting for ever
-        return _fault(error, operation)
-    return None
+    clock, wait = context.clock, _SHORTEST_WAIT
+    until = min(context.deadline, clock.monotonic() + _UNDO_SECONDS)
+    while context.may_act():
+        try:
+            operation.undo(context)
+        except Transient as error:
+            if context.cancelled() or clock.monotonic() >= until:
+                return _why(error)
+        except StepError as error:
+            return _why(error)
+        except Exception as error:  # noqa: BLE001 - as above: a worker that dies would leave its run waiting for ever
+            return _fault(error, operation)
+        else:
+            return None
+        clock.sleep(wait)
+        wait = min(2 * wait, _LONGEST_WAIT)
+    return _NOT_OURS
 
 
 def _why(error: StepError) -> str:

@@ -18,6 +18,8 @@ from dr.model.evidence import Evidence
 from dr.model.plan import Acceptance, Plan
 from dr.model.words import ClockKind, Outcome, RunOutcome
 
+OutageKnownFrom = Literal["", "monitor", "operator", "recovery-point"]
+
 
 class RunStarted(Frozen):
     """The first event. ``document`` is the runbook as it was parsed (references to secrets, never values): the run keeps it."""
@@ -35,7 +37,7 @@ class RunStarted(Frozen):
     outage_began: Moment | None = None
     detected: Moment | None = None
     decided: Moment
-    samples_from: str = Field("", description="where lag and outage were taken from: monitor, probe, operator")
+    samples_from: OutageKnownFrom = Field("", description="who says when the outage began; of a recovery point: not before it")
     only: tuple[str, ...] = ()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dr.model.base import Duration, Frozen, Moment
+from pydantic import computed_field, model_validator
+
+from dr.model.base import Duration, Frozen, Json, Moment
 
 
 class HostnameTruth(Frozen):
@@ -62,6 +64,13 @@ class CleanUp(Frozen):
 
     leftovers: tuple[str, ...] = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _derived(cls, data: Json) -> Json:
+        # ``ok`` is written for who reads the JSON; read back it follows from the leftovers again
+        return {name: value for name, value in data.items() if name != "ok"} if isinstance(data, dict) else data
+
+    @computed_field  # type: ignore[prop-decorator]  # mypy wants no decorator above property; pydantic documents this one
     @property
     def ok(self) -> bool:
         """Nothing is left."""

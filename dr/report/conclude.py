@@ -44,13 +44,20 @@ def objectives(history: History, rta: timedelta | None, losses: tuple[Loss, ...]
     return ObjectiveReport(
         rto_seconds=plan.rto.total_seconds(),
         rta_seconds=seconds(rta) if plan.intent.moves else None,
-        rta_state=Known.KNOWN if rta is not None and plan.intent.moves else Known.UNKNOWN,
+        rta_state=_rta_state(history, rta) if plan.intent.moves else Known.UNKNOWN,
         rto_met=rto_met,
         rpo_seconds=plan.rpo.total_seconds(),
         rpa_seconds=seconds(loss.value) if loss is not None else None,
         rpa_state=loss.state if loss is not None else Known.UNKNOWN,
         rpo_met=rpo_met,
     )
+
+
+def _rta_state(history: History, rta: timedelta | None) -> Known:
+    """A bound where the outage was dated by the recovery point: it began then or later."""
+    if rta is None:
+        return Known.UNKNOWN
+    return Known.BOUND if history.started.samples_from == "recovery-point" else Known.KNOWN
 
 
 def exit_code(ended: RunOutcome, found: ObjectiveReport) -> ExitCode:

@@ -10,7 +10,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,), "array": (list,), "string": (str,), "number": (int, float), "integer": (int,), "boolean": (bool,),
     "null": (type(None),),
 }  # fmt: skip
-_IGNORED = {"title", "description", "default", "format", "$defs", "minimum"}
+_IGNORED = {"title", "description", "default", "format", "$defs", "minimum", "readOnly"}
 
 
 def problems(value: Json, schema: Json, where: str = "$", root: Json = None) -> list[str]:

@@ -44,6 +44,15 @@ def test_a_failover_is_cut_into_its_five_parts() -> None:
     assert found.point_of_no_return_at == at(1.3)
 
 
+def test_an_outage_that_nobody_watched_gives_a_bound() -> None:
+    """Dated by the recovery point, the outage began then or later: the RTA is at most that, and is shown as a bound."""
+    story = failover()
+    moment, first = story.events[0]
+    story.events[0] = (moment, first.model_copy(update={"samples_from": "recovery-point"}))
+    found = report(story)
+    assert (found.objectives.rta_seconds, found.objectives.rta_state, found.objectives.rto_met) == (2.9, Known.BOUND, True)
+
+
 def test_the_critical_path_is_walked_back_through_the_need_that_ended_last() -> None:
     """prepare ended after the promotion but is not what verify-inside waited for; reconcile is not on the way to the redirect at all."""
     found = report(failover())
