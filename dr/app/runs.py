@@ -103,6 +103,9 @@ class Runs:
         rpo = {name: platform.runbook.rpo(name) for name in platform.kinds}
         views = [view for view in seen.views if not request.only or view.component in request.only]
         exposures = {name: item for name, item in seen.exposures.items() if not request.only or name in request.only}
+        if request.intent is Intent.FAILOVER:  # what the target has taken over already, a failover does not lose once more
+            exposures = {view.component: exposures[view.component] for view in views
+                         if view.component in exposures and view.primary != target}  # fmt: skip
         verdicts = guards.before_run(
             request.intent, source, target, views, exposures, rpo, request.acceptances, reason=request.reason
         )

@@ -77,6 +77,9 @@ def before_run(
 
 def _reachable(view: ComponentView, target: str) -> GuardResult:
     seen = view.regions[target]
+    if seen.role is Role.PRIMARY and view.primary not in (None, target):
+        reason = f"{view.component} in {target} is an old primary: {view.primary} has the newer copy, moving would give that up"
+        return _result(Guard.TARGET_REACHABLE, reason + "; dr reprotect first", view.component, None)
     if seen.role in (Role.PRIMARY, Role.SECONDARY):
         return _passed(Guard.TARGET_REACHABLE, component=view.component)
     reason = f"{view.component} in {target} is {seen.role}" + (f": {seen.reason}" if seen.reason else "")

@@ -9,7 +9,8 @@ import pytest
 
 from dr.cli.main import run
 from dr.errors import ExitCode
-from dr.model.words import Role
+from dr.model.lag import LagSample
+from dr.model.words import Known, Role
 from tests.cli import toy
 from tests.cli.test_whole_commands import answered
 
@@ -86,6 +87,20 @@ def test_a_target_that_is_primary_already_is_0_and_not_touched(intent: str, tmp_
     code, report = answered(capsys, intent, str(runbook), "--to", "west", "--yes")
     assert (code, report["outcome"], report["steps"], report["reason"]) == (0, "already", [], "west is already primary")
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "db").iterdir()} == before
+
+
+def test_what_moved_already_is_not_lost_once_more(tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old primary is gone, so the lag is unknown; that matters to nobody where the target has taken over already."""
+    monkeypatch.setattr(toy.Toy, "sample", lambda self, _primary: LagSample(
+        component=self.name, at=self.site.clock.now(), state=Known.UNKNOWN, reason="connection refused"
+    ))  # fmt: skip
+    runbook = toy.make(tmp_path, Role.UNREACHABLE, Role.PRIMARY)
+    code, report, refused = failover(runbook, capsys)
+    assert (code, report["outcome"], refused) == (0, "already", "")
+    (tmp_path / "db/west").write_text(Role.SECONDARY)
+    code, report, refused = failover(runbook, capsys)
+    assert (code, report["outcome"]) == (ExitCode.REFUSED, "refused")
+    assert "exposure: db would lose unknown" in refused
 
 
 def test_missing_credentials(tmp_path: Path, capsys: Output) -> None:

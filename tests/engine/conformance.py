@@ -229,7 +229,7 @@ class HostConformance:
         assert (state.outcome, state.reason) == (RunOutcome.ROLLED_BACK, "b failed: wrong password")
         assert not world.done
 
-    @pytest.mark.parametrize("error", [Transient("unreachable"), ValueError("a fault of the kind")])
+    @pytest.mark.parametrize("error", [Permanent("two primaries"), ValueError("a fault of the kind")])
     def test_an_undo_that_fails_pauses(self, host: Host, error: Exception) -> None:
         """Whatever an undo raises, a fault of the kind included: the run pauses; resumed, it is undone."""
         world = World()

@@ -309,3 +309,21 @@ def test_an_undo_tells_what_went_wrong() -> None:
     """None when it went well; the reason with its hint when not."""
     assert take_back(Scripted(), context_for(spec("a"))) is None
     assert take_back(Scripted(undoes=Transient("unreachable", hint="look")), context_for(spec("a"))) == "unreachable (try: look)"
+
+
+def test_an_undo_waits_for_what_the_undo_before_it_started() -> None:
+    """A rollback starts the database, then what writes to it: "not yet" is asked again, and only a lasting "no" stops the rollback."""
+
+    class ComingUp(Scripted):
+        def undo(self, context: AttemptContext) -> None:
+            super().undo(context)
+            if self.calls.count("undo") < 4:
+                raise Transient("HTTP 503 unreachable")
+
+    clock, operation = StillClock(), ComingUp()
+    assert take_back(operation, context_for(spec("a"), clock)) is None
+    assert operation.calls == ["undo"] * 4 and clock.slept
+    never, gone = Scripted(undoes=Permanent("two primaries")), Scripted(undoes=Transient("unreachable"))
+    assert (take_back(never, context_for(spec("a"))), never.calls) == ("two primaries", ["undo"])
+    assert take_back(gone, context_for(spec("a"), cancelled=lambda: True)) == "unreachable"
+    assert gone.calls == ["undo"]

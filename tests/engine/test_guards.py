@@ -231,3 +231,20 @@ def test_there_is_no_way_out_of_what_nobody_may_accept() -> None:
 def test_every_acceptable_guard_has_its_flag() -> None:
     """And no other: the design names what may be accepted."""
     assert set(guards.FLAG) == {guard for guard in Guard if guard.acceptable}
+
+
+@pytest.mark.parametrize("intent", [Intent.FAILOVER, Intent.SWITCHOVER])
+def test_nobody_moves_onto_an_old_primary(intent: Intent) -> None:
+    """I17: amid a split the older copy is not moved to, whatever is accepted; where only it is left, nothing is newer."""
+
+    def split(east: Role) -> ComponentView:
+        regions = {"east": RegionView(role=east, epoch=2), "west": RegionView(role=Role.PRIMARY, epoch=1)}
+        return ComponentView(component="db", kind="fake", at=START, regions=regions)
+
+    accepting = [accept(Guard.PREREQUISITES), accept(Guard.FENCE), accept(Guard.EXPOSURE, unbounded=True)]
+    found = before(intent, split(Role.PRIMARY), lost(None, Known.UNKNOWN), accepting, reason="x")[Guard.TARGET_REACHABLE]
+    assert found.verdict is REFUSED
+    assert "east has the newer copy" in found.reason
+    assert guards.way_out([found]) == ""
+    alone = before(Intent.FAILOVER, split(Role.UNREACHABLE), lost(None, Known.UNKNOWN), accepting, reason="x")
+    assert alone[Guard.TARGET_REACHABLE].verdict is PASSED

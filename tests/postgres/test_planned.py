@@ -7,7 +7,7 @@ import threading
 import psycopg
 import pytest
 
-from dr.errors import Permanent
+from dr.errors import Permanent, Transient
 from dr.model.evidence import Fenced, Following, Promoted, RecoveryPoint
 from dr.model.words import Intent, Verb
 from dr.ports import Look
@@ -116,6 +116,16 @@ def test_a_crash_of_the_source_is_no_orderly_stop(pair: Pair, kind: Postgres) ->
     seen = fence.operation.observe(pair.context(fence, Intent.SWITCHOVER, "east", "west"))
     assert seen.look is Look.BLOCKED
     assert "failover" in seen.reason
+
+
+def test_a_source_that_dies_amid_the_fence_is_not_waited_for(pair: Pair, kind: Postgres) -> None:
+    """Stopped or dead, nobody can tell when its host is gone: said at once with the way out, not after the step's budget of minutes."""
+    fence = step(kind, Verb.FENCE, Intent.SWITCHOVER)
+    context = pair.context(fence, Intent.SWITCHOVER, "east", "west")
+    pair.kill("east")
+    with pytest.raises(Transient) as caught:
+        fence.operation.verify(context)
+    assert "dr failover --to west" in caught.value.hint
 
 
 def test_prepare_wants_a_fence_that_will_work(pair: Pair, kind: Postgres) -> None:

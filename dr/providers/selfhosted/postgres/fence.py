@@ -118,11 +118,9 @@ class FencePlanned(_Fence):
 
     def observe(self, context: AttemptContext) -> Seen:
         """DONE: stopped in order. BLOCKED: it stopped in another way, so that nobody knows what it wrote last."""
-        process = self.cluster.servers[self.source].process(_HOST_LIMIT)
+        process = self._process(context)
         if process.running is Running.NO:
             return self._stopped(process)
-        if process.running is not Running.YES:
-            raise Transient(f"{self.cluster.component} in {self.source}: {process.said}", hint=self._way_out(context))
         if self._secondary():
             return Seen(Look.BLOCKED, f"{self.source} is a secondary: there is nothing to hand over")
         return Seen(Look.NEEDED)
@@ -141,8 +139,8 @@ class FencePlanned(_Fence):
         return ()
 
     def verify(self, context: AttemptContext) -> Seen:
-        """DONE: the process is gone, the port refuses, and the final position is known."""
-        process = self.cluster.servers[self.source].process(_HOST_LIMIT)
+        """DONE: the process is gone, the port refuses, and the final position is known. Raises Transient where nobody can look any more."""
+        process = self._process(context)
         return self._stopped(process) if process.running is Running.NO else Seen(Look.NEEDED, process.said)
 
     def undo(self, context: AttemptContext) -> None:
@@ -169,6 +167,13 @@ class FencePlanned(_Fence):
             return Seen(Look.BLOCKED, text, (self._evidence(FenceState.FENCED, proof),))
         evidence = self._evidence(FenceState.FENCED, proof, self.cluster.clock.now(), control.checkpoint)
         return Seen(Look.DONE, proof, (evidence,))
+
+    def _process(self, context: AttemptContext) -> Process:
+        """It runs or it does not. A source that died amid the hand-over is not waited for: a person gives it up, or repairs it."""
+        process = self.cluster.servers[self.source].process(_HOST_LIMIT)
+        if process.running not in (Running.NO, Running.YES):
+            raise Transient(f"{self.cluster.component} in {self.source}: {process.said}", hint=self._way_out(context))
+        return process
 
     def _way_out(self, context: AttemptContext) -> str:
         return f"repair regions.{self.source}.host, or give the region up: dr failover --to {self.target}"
