@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from dr.app import outlook
 from dr.app.platform import Platform
 from dr.app.state import State
-from dr.engine import guards, machine
+from dr.engine import graph, guards, machine
 from dr.engine.planner import Planned, make_plan
 from dr.engine.state import RunState
 from dr.errors import NotThere, Refused, UsageError
@@ -100,6 +100,8 @@ class Runs:
         for name in request.only:
             platform.component(name)
         source, target = self.regions_of(platform, request.intent, request.to, seen.primary)
+        if request.only and request.intent.moves:
+            _stands_on_the_target(platform, request.only, target, seen)
         rpo = {name: platform.runbook.rpo(name) for name in platform.kinds}
         views = [view for view in seen.views if not request.only or view.component in request.only]
         exposures = {name: item for name, item in seen.exposures.items() if not request.only or name in request.only}
@@ -128,3 +130,20 @@ class Runs:
                         took.setdefault(event.step, []).append(event.duration)
             self.learned[key] = {step: sorted(values)[len(values) // 2] for step, values in took.items() if len(values) >= 3}
         return self.learned[key]
+
+
+def _stands_on_the_target(platform: Platform, only: Sequence[str], target: str, seen: outlook.Outlook) -> None:
+    """I2, I3: a part is moved alone only where all that it needs moves with it or is there already; nobody can accept otherwise.
+
+    Raises:
+        Refused: names or Deployments would lead to a region that takes no writes.
+    """
+    needs = graph.build({name: component.needs for name, component in platform.runbook.components.items()})
+    there = {*only, *(view.component for view in seen.views if view.primary == target)}
+    for name in only:
+        missing = [other for other in platform.kinds if other in graph.needed_by(needs, name) and other not in there]
+        if missing:
+            raise Refused(
+                f"--only {name}: it needs {', '.join(missing)}, not primary in {target}; nothing was touched",
+                hint="move that, too: " + " ".join(f"--only {other}" for other in dict.fromkeys((*missing, *only))),
+            )

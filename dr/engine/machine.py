@@ -255,7 +255,7 @@ def _observed(state: RunState, event: Observed, at: datetime) -> None:
 
 def _undo_started(state: RunState, event: UndoStarted, at: datetime) -> None:
     step = state.step(event.step)
-    if state.status is not RunStatus.ROLLING_BACK or state.past_no_return or state.active or not step.to_undo:
+    if state.status is not RunStatus.ROLLING_BACK or state.past_no_return or state.active or step is not _last_to_undo(state):
         raise IllegalTransition(f"step {event.step}: undone while it is {step.state} and the run is {state.status}")
     _step_to(state, step, Trigger.UNDO)
     step.undo_began = True
@@ -348,6 +348,11 @@ def _go_on(state: RunState) -> list[Command]:
     return commands
 
 
+def _last_to_undo(state: RunState) -> StepRun | None:
+    """Undo goes one by one, last changed first: what stands on a step is taken back before it."""
+    return max((step for step in state.steps.values() if step.to_undo), key=lambda step: step.changed, default=None)
+
+
 def _go_back(state: RunState) -> list[Command]:
     """Undoes one step at a time, last finished first; an undo that fails asks a person."""
     state.delays.clear()
@@ -356,8 +361,8 @@ def _go_back(state: RunState) -> list[Command]:
         _run_to(state, RunTrigger.STUCK)
         return [Stop(state.reason)]
     if not state.past_no_return:  # asked when all is quiet: what was under way when it was cancelled may not have acted
-        left = [step for step in state.steps.values() if step.to_undo]
-        if left:
-            return [Undo(max(left, key=lambda step: step.changed).spec.id)]
+        last = _last_to_undo(state)
+        if last is not None:
+            return [Undo(last.spec.id)]
         return [EndRun(RunOutcome.ROLLED_BACK, state.back_reason)]
     return [EndRun(RunOutcome.CANCELLED, state.back_reason)]

@@ -103,6 +103,18 @@ def test_what_moved_already_is_not_lost_once_more(tmp_path: Path, capsys: Output
     assert "exposure: db would lose unknown" in refused
 
 
+@pytest.mark.parametrize("intent", ["failover", "switchover"])
+def test_a_part_does_not_move_ahead_of_what_it_needs(intent: str, tmp_path: Path, capsys: Output) -> None:
+    """I2: names alone do not go to a region whose database takes no writes; with it, or after it, they may."""
+    runbook = toy.make(tmp_path, Role.PRIMARY, Role.SECONDARY)
+    runbook.write_text(runbook.read_text() + "  names: {kind: toy, folder: db, needs: [db]}\n")
+    alone = [intent, str(runbook), "--to", "west", "--yes", "--reason", "x", "--only", "names"]
+    code, report = answered(capsys, *alone)
+    assert (code, report["hint"]) == (ExitCode.REFUSED, "move that, too: --only db --only names")
+    assert roles(tmp_path) == (Role.PRIMARY, Role.SECONDARY)
+    assert answered(capsys, *alone, "--only", "db")[1]["outcome"] == "completed"
+
+
 def test_missing_credentials(tmp_path: Path, capsys: Output) -> None:
     """The file that is missing is named, for every command that needs it; nothing is started."""
     runbook = tmp_path / "pg.yaml"
