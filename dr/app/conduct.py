@@ -70,7 +70,8 @@ class Conductor:
         seen = outlook.look(platform)
         planned = self.runs.plan(platform, request, seen)
         plan = planned.plan
-        if plan.intent.moves and not request.only and seen.primary == plan.target:
+        there = seen.primary == plan.target and self.runs.cut_short(platform.runbook.name) != plan.target
+        if plan.intent.moves and not request.only and there:
             return self._only_said(platform, request, seen, plan, RunOutcome.ALREADY, f"{plan.target} is already primary")
         if no := guards.refused(plan.guards):
             text = "; ".join(f"{item.name}: {item.reason}" for item in no)
@@ -124,9 +125,10 @@ class Conductor:
         since = state.started_at.isoformat() if state.started_at else ""
         if held:
             raise RunInFlight(platform.runbook.name, run_id, state.holder, since)
-        if request.intent is plan.intent and (request.to or plan.target) == plan.target:
+        same = request.intent is plan.intent and (request.to or plan.target) == plan.target
+        if same and state.started is not None and request.only == state.started.only:
             return self.resume(run_id, actor=request.actor, acceptances=request.acceptances, hooks=hooks)
-        raise RunInFlight(platform.runbook.name, run_id, f"nobody now (go on: dr resume {run_id})", since)
+        raise RunInFlight(platform.runbook.name, run_id, state.holder, since, held=False)
 
     def _turn(self, platform: Platform, request: Request, state: RunState, held: bool, hooks: Hooks) -> RunReport:
         """A switchover becomes a failover: in the process that holds it, or here."""

@@ -75,6 +75,17 @@ class Runs:
                 return None
         return None
 
+    def cut_short(self, runbook: str) -> str | None:
+        """The target of the newest move, where that was cancelled past the point of no return: primary, and not all is done there."""
+        for run_id in reversed(self.state.journal.runs(runbook)):
+            last = self.state.journal.records(run_id)[-1].event
+            if isinstance(last, RunEnded) and last.outcome in (RunOutcome.REFUSED, RunOutcome.ALREADY):
+                continue
+            state = self.fold(run_id)
+            short = state.outcome is RunOutcome.CANCELLED and state.past_no_return and state.unsatisfied
+            return state.current_plan.target if short else None
+        return None
+
     def regions_of(self, platform: Platform, intent: Intent, to: str | None, primary: str | None) -> tuple[str, str]:
         """Source and target of an intent.
 

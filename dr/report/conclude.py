@@ -155,10 +155,13 @@ def hint(history: History, ended: RunOutcome, debt: Sequence[Debt], said: Sequen
     accepting = f" {flags}" if flags else ""
     if ended is RunOutcome.PAUSED:
         waiting = [step.spec.id for step in history.state.steps.values() if step.state is StepState.WAITING_APPROVAL]
-        return " · ".join([*(f"dr approve {run} {step}" for step in waiting), f"dr resume {run}{accepting}"])
+        give_up = [f"dr failover {runbook} --to {plan.target}"] if plan.intent.planned and not history.state.past_no_return else []
+        return " · ".join([*(f"dr approve {run} {step}" for step in waiting), f"dr resume {run}{accepting}", *give_up])
     to = f" --to {plan.target}" if plan.intent in (Intent.FAILOVER, Intent.SWITCHOVER) else ""
     if ended is RunOutcome.REFUSED:
         return f"dr {plan.intent} {runbook}{to}{accepting}" if accepting else f"dr status {runbook}"
+    if ended is RunOutcome.CANCELLED and history.state.past_no_return:
+        return f"dr failover {runbook} --to {plan.target}"
     if ended in (RunOutcome.FAILED, RunOutcome.ROLLED_BACK, RunOutcome.CANCELLED):
         return f"dr status {runbook} · dr {plan.intent} {runbook}{to}"
     document = history.started.document

@@ -8,8 +8,11 @@ from datetime import datetime
 from dr.model.events import Record
 from dr.model.evidence import Evidence, Fenced, Following, Identities, Preserved, Promoted, RecoveryPoint, Redirected
 from dr.model.report import Debt
-from dr.model.words import DebtKind, FenceState, StepState, Verb
+from dr.model.words import DebtKind, FenceState, RunOutcome, StepState, Verb
 from dr.report.history import History
+
+_BESIDE = (Verb.FOLLOW, Verb.STAND_BY)
+"""What re-protect does anyway: debt of its own kind."""
 
 
 def open_debt(runs: Sequence[Sequence[Record]]) -> tuple[Debt, ...]:
@@ -48,7 +51,11 @@ class _Book:
             key = (DebtKind.CLEAN_UP, step.spec.component, step.spec.id)
             if step.state.satisfied:
                 self.open.pop(key, None)
-            elif step.state is StepState.FAILED and step.spec.optional and step.spec.verb is not Verb.FENCE:
+            elif history.state.outcome is RunOutcome.CANCELLED and history.state.past_no_return and step.spec.verb not in _BESIDE:
+                command = f"dr failover {history.started.runbook_path} --to {plan.target}"
+                text = f"{step.spec.id} was not done: run {history.run_id} was cancelled on its way"
+                self._add(key, text, command, history.state.ended_at)
+            elif step.state is StepState.FAILED and step.spec.optional and step.spec.verb not in (Verb.FENCE, *_BESIDE):
                 command = step.spec.by_hand or f"dr runs {history.run_id}"
                 self._add(key, f"{step.spec.id} failed and was not needed to go on: {step.reason}", command, step.ended_at)
 

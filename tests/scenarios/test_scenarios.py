@@ -17,6 +17,7 @@ LONGEST_SECONDS = 420
 
 
 @pytest.mark.scenario
+@pytest.mark.usefixtures("no_lab")
 @pytest.mark.parametrize("path", SCENARIOS, ids=[path.stem for path in SCENARIOS])
 def test_the_drill_passes(path: Path, tmp_path: Path) -> None:
     """All expectations are met, an expected refusal too, nothing is left over, and the reports are written."""

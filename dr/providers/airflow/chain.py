@@ -107,7 +107,9 @@ def chain(fleet: Fleet, intent: Intent, source: str, target: str) -> tuple[Step,
         ]
     steps += [_step(fleet, name, target, needs) for name, needs in _ARRIVE.items()]
     if intent.planned:
-        steps.append(_step(fleet, "stand-by", source, ("drain",)))
+        behind = _step(fleet, "stand-by", source, ("drain",))
+        # the move is done without it: where the old side is gone meanwhile, that is debt
+        steps.append(Step(behind.spec.model_copy(update={"optional": True, "max_attempts": 5}), behind.operation))
     return tuple(steps)
 
 
