@@ -99,9 +99,9 @@ class RunInFlight(Refused):
     """Another run of this runbook is in flight. ``held``: a live process holds it, else it waits for somebody to go on with it."""
 
     def __init__(self, runbook: str, run_id: str, holder: str, since: str, *, held: bool = True) -> None:
-        by = f"held by {holder}" if held else "held by nobody now"
+        by = f"held by {holder}" if held else "held by nobody now,"
         super().__init__(
-            f"run {run_id} of {runbook} is in flight, {by}, since {since}",
+            f"run {run_id} of {runbook} is in flight, {by} since {since}",
             hint=f"dr status · dr {'pause' if held else 'resume'} {run_id} · dr cancel {run_id}",
         )
         self.runbook, self.run_id, self.holder, self.since = runbook, run_id, holder, since

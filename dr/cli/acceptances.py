@@ -29,6 +29,8 @@ def acceptances(
             raise UsageError("--accept-data-loss unknown needs --reason", hint='--reason "why an unknown loss is acceptable now"')
         bound = None if unbounded else _bound(data_loss)
         given.append(Acceptance(guard=Guard.EXPOSURE, actor=actor, reason=reason, at=at, bound=bound, unbounded=unbounded))
+    if split and not reason:
+        raise UsageError("--accept-split needs --reason", hint='--reason "why two writable primaries are acceptable now"')
     if split:
         given.append(Acceptance(guard=Guard.FENCE, actor=actor, reason=reason, at=at))
     for name in guards:

@@ -37,6 +37,7 @@ def command(scenario: Path, world: str | None, junit: Path | None, report: Path 
     from dr.cli.console import emit, picture, say
     from dr.cli.lab import laboratory
     from dr.cli.operator import OperatorProcess
+    from dr.config.runbook import load_runbook
     from dr.config.scenario import load_scenario, runbook_path
     from dr.drill.record import fresh, keep
     from dr.errors import ExitCode, UsageError
@@ -50,6 +51,7 @@ def command(scenario: Path, world: str | None, junit: Path | None, report: Path 
     directory = fresh(base, loaded.name, lab.clock.now())
     app = App(directory, LabWorld.name)
     runbook = runbook_path(scenario, loaded)
+    LabWorld(lab).own(load_runbook(runbook))
     app.state.make()
     log = directory / "operators.log"
     try:

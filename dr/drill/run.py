@@ -75,7 +75,8 @@ def run_drill(drill: Drill) -> DrillReport:
             cleanup = _end(played, drill)
     except DrError as problem:
         error = "; ".join(text for text in (error, problem.message, f"try: {problem.hint}" if problem.hint else "") if text)
-    lines = score(drill.scenario.expect, Results(runs, truth, played.exit_codes(), played.last_exit())) + played.missed()
+    running = drill.scenario.workload.running_tasks
+    lines = score(drill.scenario.expect, Results(runs, truth, played.exit_codes(), played.last_exit(), running)) + played.missed()
     passed = not error and cleanup.ok and all(line.met for line in lines)
     return DrillReport(
         scenario=drill.scenario.name,

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
 from typing import ClassVar
+from urllib.parse import urlsplit
 
+from dr.errors import Refused
 from dr.lab import ending
 from dr.lab.lab import Lab
+from dr.lab.layout import REGIONS
 from dr.lab.platform import ledger
 from dr.lab.platform.config import ClientConfig, read_config
+from dr.model.base import Json
+from dr.model.runbook import Runbook
 from dr.model.scenario import Fault, Workload
 from dr.model.truth import CleanUp, Truth
 
@@ -24,6 +31,29 @@ class LabWorld:
     def __init__(self, lab: Lab, say: Callable[[str], None] = lambda _text: None) -> None:
         self._lab, self._say = lab, say
         self._started = False
+
+    def own(self, runbook: Runbook) -> None:
+        """Refuses a runbook that reaches beyond the lab (I12): a drill must not move somebody's platform because a path was mistyped.
+
+        Raises:
+            Refused: a region's hosts are reached by something else than the lab's own script, or an address is not on this machine.
+        """
+        ours = {self._lab.layout.region(name).exec.resolve() for name in REGIONS}
+        base = Path(runbook.base)
+        for name, region in runbook.regions.items():
+            if region.host is not None and (base / region.host.exec[0]).resolve() not in ours:
+                raise self._beyond(runbook, f"regions.{name}.host", region.host.exec[0])
+        for name, component in runbook.components.items():
+            for text in _strings(component.config.model_dump(mode="json")):
+                address = _address(text)
+                if ("://" in text and address is None) or (address is not None and not address.is_loopback):
+                    raise self._beyond(runbook, f"components.{name}", text)
+
+    def _beyond(self, runbook: Runbook, where: str, what: str) -> Refused:
+        return Refused(
+            f"{runbook.path}: {where}: {what} is not of the lab; a drill in the lab touches nothing else",
+            hint="name a runbook of the lab in the scenario, such as runbooks/lab.yaml",
+        )
 
     def up(self, workload: Workload) -> None:
         """Starts everything, seeds the workload, waits until both regions and the outside client are healthy.
@@ -62,3 +92,20 @@ class LabWorld:
 
     def _client(self) -> ClientConfig:
         return read_config(self._lab.layout.client_config, ClientConfig)
+
+
+def _strings(value: Json) -> Iterator[str]:
+    """Every text in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _strings(item)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """The IP address that a text is, or that a URL leads to."""
+    try:
+        return ip_address(urlsplit(text).hostname or "" if "://" in text else text)
+    except ValueError:
+        return None

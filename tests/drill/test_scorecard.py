@@ -79,6 +79,7 @@ CASES: list[tuple[str, Json, Results, Results]] = [
     ("identities", "preserved", results(), results([run(identities=IdentityReport()), BASE])),
     ("lost_tasks", 0, results(), results([run(tasks=BASE.tasks.model_copy(update={"lost": 1}))])),
     ("lost_tasks", 0, results(), results([run(tasks=TaskReport())])),
+    ("lost_tasks", 0, replace(results(), running_tasks=BASE.tasks.in_flight or 0), replace(results(), running_tasks=100_000)),
     ("duplicated_tasks", 0, results(), results([run(tasks=BASE.tasks.model_copy(update={"duplicated": 1}))])),
     ("primary", "west", results(), results(seen=truth(served_by={"a": "east"}))),
     ("primary", "west", results(), results(seen=truth(served_by={"a": "east", "b": "west"}))),

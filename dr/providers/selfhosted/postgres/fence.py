@@ -61,8 +61,8 @@ class FenceLost(_Fence):
         process = self.cluster.servers[self.source].process(self.cluster.config.fence_timeout)
         proof = self._proof(process)
         if proof is not None:
-            # when it ended we did not see: what is known from elsewhere counts, because it is fenced now
-            return Seen(Look.DONE, proof, (self._evidence(FenceState.FENCED, proof, context.outage_began),))
+            # when it ended nobody here saw: what was lost is a bound then, never a figure that an early guess would make too small
+            return Seen(Look.DONE, proof, (self._evidence(FenceState.FENCED, proof),))
         if process.running is Running.YES and self._secondary():
             proof = f"{self.source} is a secondary"
             return Seen(Look.DONE, proof, (self._evidence(FenceState.NOT_NEEDED, proof),))
