@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Literal
@@ -16,7 +17,7 @@ from dr.providers.airflow.https import Peer
 from dr.providers.airflow.step import FleetStep
 
 
-class _Writes(FleetStep):
+class _Writes(FleetStep, ABC):
     """Writes through the names of each Deployment; one that passed in this run and process is not asked again."""
 
     route: Literal["inside", "outside"]
@@ -26,13 +27,13 @@ class _Writes(FleetStep):
         self._run = ""
         self._passed: dict[str, dict[str, datetime]] = {}
 
+    @abstractmethod
     def names(self, deployment: Deployment) -> Sequence[str]:
         """The names to write through."""
-        raise NotImplementedError
 
+    @abstractmethod
     def peer(self, hostname: str) -> Peer:
         """Where a name leads. Raises Transient while that is not the region."""
-        raise NotImplementedError
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """Writes through each name and reads back, a few Deployments at a time. Every attempt has ids of its own, so it may be repeated.
