@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from dr.lab import parts
 from dr.lab.lab import Lab
@@ -18,6 +19,10 @@ from dr.lab.layout import Layout
 from dr.model.scenario import Workload
 from dr.ports import Clock
 from dr.providers.system import SystemClock
+
+# machines are shared and noisy: no test fails for being slow; a failing example prints how to repeat it
+settings.register_profile("dr", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile("dr")
 
 PROJECT = Path(__file__).parents[1]
 WORKLOAD = Workload(deployments=5, running_tasks=60, warm_up=timedelta(0))
