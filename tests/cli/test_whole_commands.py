@@ -15,8 +15,9 @@ import pytest
 
 from dr.cli.main import run
 from dr.errors import ExitCode
+from dr.model.report import RunReport
 from dr.model.status import RunList, RunSummary, StatusReport
-from dr.model.words import Role, RunStatus
+from dr.model.words import Role, RunStatus, StepState, Verb
 from tests.cli import toy
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +50,12 @@ def in_flight(capsys: Output, *argv: str) -> RunSummary:
     """The one run that has not ended."""
     (flight,) = StatusReport.model_validate(answered(capsys, "status", *argv)[1]).in_flight
     return flight
+
+
+def promoting(capsys: Output) -> bool:
+    """The journal says that the promotion is under way."""
+    report = RunReport.model_validate(answered(capsys, "runs", in_flight(capsys).run_id)[1])
+    return any(step.verb is Verb.PROMOTE and step.state is StepState.RUNNING for step in report.steps)
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -115,10 +122,10 @@ def test_ctrl_c_pauses_and_resume_ends_it(runbook: str, tmp_path: Path, capsys: 
     hold.touch()
     argv = [sys.executable, "-m", "tests.cli.toy", "failover", runbook, "--to", "west", "--yes", "--reason", "x"]
     process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
-    until(lambda: (tmp_path / "db/east").read_text() == Role.STOPPED)  # fenced: promote is under way, or about to be
+    until(lambda: (tmp_path / "db/east").read_text() == Role.STOPPED)
+    until(lambda: promoting(capsys))  # before that a Ctrl-C would find nothing under way and pause at once
     process.send_signal(signal.SIGINT)
-    # the signal may come before the promotion has begun: then nothing is under way, and it pauses at once
-    until(lambda: in_flight(capsys).status in (RunStatus.PAUSING, RunStatus.PAUSED))
+    until(lambda: in_flight(capsys).status is RunStatus.PAUSING)
     hold.unlink()
     _, err = process.communicate(timeout=30)
     assert process.returncode == ExitCode.INTERRUPTED, err

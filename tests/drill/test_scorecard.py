@@ -129,3 +129,11 @@ def test_runs_that_move_nothing_are_not_asked_for_rta_or_identities() -> None:
     both = replace(results(), runs=[BASE, reprotect])
     lines = score(Expect(identities="preserved", rta_matches_truth=True), both)
     assert [line.met for line in lines] == [True, True]
+
+
+@pytest.mark.parametrize(("least", "holds"), [(3.15, False), (2.5, True), (3.25, False)])
+def test_the_rta_is_held_to_what_the_client_can_tell(least: float, holds: bool) -> None:
+    """An RTA of 2.9 s against an outage of 3.3 s is too short, unless the client's writes are so far apart that 2.5 s is as likely."""
+    seen = truth(outage=timedelta(seconds=3.3), outage_at_least=timedelta(seconds=least))
+    [line] = score(Expect(rta_matches_truth=True), results(seen=seen))
+    assert line.met is holds
