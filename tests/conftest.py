@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from dr.lab import parts
+from dr.lab import doctor
 from dr.lab.lab import Lab
 from dr.lab.layout import Layout
 from dr.model.scenario import Workload
@@ -42,7 +42,7 @@ def clock() -> Clock:
 @pytest.fixture(scope="session")
 def lab(clock: Clock) -> Iterator[Lab]:
     """Two healthy regions with 5 Deployments and 60 running tasks, in the state directory that runbooks/lab.yaml names."""
-    parts.fix()
+    doctor.fix()
     lab = Lab(Layout.find(PROJECT), clock)
     lab.up(WORKLOAD, owned=True)
     yield lab
@@ -67,5 +67,5 @@ def no_lab(clock: Clock) -> Lab:
     if record is not None and record.owner_pid is None and lab.status().state == "up":
         pytest.fail(f"a lab that somebody keeps is running in {lab.layout.state}: dr lab down")
     lab.down()
-    parts.fix()
+    doctor.fix()
     return lab

@@ -248,6 +248,8 @@ def _outage_began(request: Request, seen: outlook.Outlook, plan: Plan) -> tuple[
         return seen.outage_began, "monitor"
     if seen.primary == plan.source:
         return None, ""  # the fence will take service away
+    if seen.last_beat is not None:
+        return seen.last_beat, "monitor"  # decided before the next heartbeat could fail
     points = [item.recovery_point for item in seen.exposures.values() if item.recovery_point is not None]
     return (min(points), "recovery-point") if points else (None, "")
 

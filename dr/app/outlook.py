@@ -19,7 +19,8 @@ class Outlook:
     """One look at everything.
 
     outage_began: the last acknowledged heartbeat before the failures that still go on; None while writes are accepted or
-        where nobody watched. detected: the first failure.
+        where nobody watched. detected: the first failure. last_beat: the newest heartbeat that every component acknowledged, whether
+        or not one has failed since; None where nobody watches now.
     """
 
     at: datetime
@@ -27,6 +28,7 @@ class Outlook:
     exposures: Mapping[str, Exposure]
     outage_began: datetime | None
     detected: datetime | None
+    last_beat: datetime | None = None
 
     @property
     def primary(self) -> str | None:
@@ -40,7 +42,7 @@ def look(platform: Platform) -> Outlook:
     now = platform.site.clock.now()
     beats = platform.site.samples.beats(platform.runbook.name, now - _LOOK_BACK)
     began, detected = lag.outage(beats, watched_until=now - lag.STALE_AFTER)
-    return Outlook(now, views, exposures(platform, views, now), began, detected)
+    return Outlook(now, views, exposures(platform, views, now), began, detected, lag.last_beat(beats, watched_until=now - lag.STALE_AFTER))
 
 
 def exposures(platform: Platform, views: Sequence[ComponentView], now: datetime) -> dict[str, Exposure]:

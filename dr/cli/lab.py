@@ -27,6 +27,9 @@ def command() -> None:
     """
 
 
+PARTS = ("logs", "images", "secrets", "alerts")
+
+
 def laboratory() -> Lab:
     """The lab of the current directory; starts nothing."""
     from dr.lab.lab import Lab
@@ -39,19 +42,23 @@ def laboratory() -> Lab:
 @command.command(cls=DrCommand)
 @click.option("--deployments", type=click.IntRange(1, 500), default=5, show_default=True, help="Airflow Deployments.")
 @click.option("--tasks", type=click.IntRange(0, 100_000), default=60, show_default=True, help="Tasks running in all of them together.")
+@click.option("--part", "parts", multiple=True, type=click.Choice(PARTS), help="A part beside database, names and Deployments.")
+@click.option("--everything", is_flag=True, help="Every part: the platform of runbooks/platform.yaml.")
 @json_option
-def up(deployments: int, tasks: int, as_json: bool) -> int:
+def up(deployments: int, tasks: int, parts: tuple[str, ...], everything: bool, as_json: bool) -> int:
     """Start both regions and seed them; returns when everything serves."""
     from dr.cli.console import say
     from dr.model.scenario import Workload
 
     lab = laboratory()
-    lab.up(Workload(deployments=deployments, running_tasks=tasks), say)
+    wanted = PARTS if everything else parts
+    lab.up(Workload.model_validate({"deployments": deployments, "running_tasks": tasks, "parts": wanted}), say)
     status = lab.status()
     if as_json:
         click.echo(_status_json(status))
     else:
-        click.echo(f"the lab is up in {status.directory}: dr status runbooks/lab.yaml · dr lab down")
+        runbook = "platform" if everything else "lab"
+        click.echo(f"the lab is up in {status.directory}: dr status runbooks/{runbook}.yaml · dr lab down")
     return 0
 
 
@@ -101,9 +108,9 @@ def doctor(fix: bool, as_json: bool) -> int:
     """Every part that the lab needs: found, or missing with the command that gets it."""
     from dr.cli.console import say
     from dr.errors import ExitCode
-    from dr.lab import parts
+    from dr.lab import doctor as machine
 
-    found = parts.fix(say) if fix else parts.doctor()
+    found = machine.fix(say) if fix else machine.doctor()
     if as_json:
         click.echo(json.dumps({"schema": "dr.lab.doctor/1", "parts": [_part(part) for part in found]}, indent=2))
     else:
@@ -163,6 +170,18 @@ _on_target("freeze", "freeze", "is frozen", "SIGSTOP a region or a server: it is
 _on_target("thaw", "thaw", "runs again", "SIGCONT what was frozen.")
 _on_target("cut", "cut", "cannot be reached for commands", "The region lives, but commands (a fence, too) do not reach its hosts.")
 _on_target("bring-back", "bring_back", "is back", "Start what was killed; an old primary comes back writable.")
+
+
+@fault.command(cls=DrCommand)
+@click.argument("region")
+@click.argument("what")
+@json_option
+def spoil(region: str, what: str, as_json: bool) -> int:
+    """Make contents of a region wrong, such as image-missing or certificate-expired."""
+    from dr.model.scenario import Fault, Spoil
+
+    made = Fault(at=timedelta(0), spoil=Spoil(region=region, what=what))
+    return _inject(made, f"{region} ({what}) is spoiled", as_json=as_json)
 
 
 @fault.command(cls=DrCommand)

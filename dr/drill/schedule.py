@@ -56,6 +56,8 @@ def describe_target(fault: Fault) -> str:
             "reset" if set_to.reset else "",
         ]
         return f"link ({', '.join(item for item in how if item) or 'healthy'})"
+    if fault.spoil is not None:
+        return f"{fault.spoil.region} ({fault.spoil.what})"
     target = fault.kill or fault.freeze or fault.thaw or fault.cut or fault.bring_back
     assert target is not None  # Fault has exactly one
     return target.process or "/".join(part for part in (target.region, target.server) if part)

@@ -8,12 +8,14 @@ from datetime import datetime
 
 from dr.errors import LabError, UsageError
 from dr.lab import ending, processes, reach
+from dr.lab.extras import all as extras
+from dr.lab.extras.extra import Extra
 from dr.lab.layout import REGIONS, RegionLayout
 from dr.lab.link_control import reset_link, set_link
 from dr.lab.processes import Process
 from dr.lab.records import ProcessRecord
 from dr.lab.servers import Servers
-from dr.model.scenario import Fault, Target
+from dr.model.scenario import Fault, Spoil, Target
 
 _REGION_SERVERS = ("postgres", "dns", "runtime")
 _OUTSIDE_SERVERS = ("agent",)
@@ -23,8 +25,8 @@ def inject(servers: Servers, fault: Fault) -> datetime:
     """Makes one fault happen.
 
     ``kill`` SIGKILLs a region with everything in it, or one server; ``freeze`` holds it (SIGSTOP) and ``thaw`` lets it go on; ``cut`` keeps
-    commands out of a region that lives; ``link`` replaces the link's condition; ``bring_back`` starts what was killed and lets commands in
-    again: an old primary comes back writable, with its old zone and its schedulers running.
+    commands out of a region that lives; ``spoil`` makes contents wrong; ``link`` replaces the link's condition; ``bring_back`` starts
+    what was killed and lets commands in again: an old primary comes back writable, with its old zone and its schedulers running.
 
     Returns:
         The moment from which it holds, UTC.
@@ -45,6 +47,8 @@ def inject(servers: Servers, fault: Fault) -> datetime:
         _bring_back(servers, fault.bring_back)
     elif fault.link is not None:
         set_link(servers.layout, fault.link)
+    elif fault.spoil is not None:
+        _spoil(servers, fault.spoil)
     return servers.clock.now()
 
 
@@ -83,13 +87,22 @@ def _bring_back(servers: Servers, target: Target) -> None:
     if target.server == "agent":
         servers.start_agent()
         return
+    if target.region is None and target.server is not None:
+        outside = next((extra for extra in extras.of(record.workload) if target.server in extra.outside), None)
+        _known(target.server, _outside_servers(servers))
+        assert outside is not None, "what is known outside belongs to an extra part"
+        outside.start_server(servers, None, target.server)
+        return
     region = _region(servers, target)
-    wanted = (target.server,) if target.server else _REGION_SERVERS
-    _known(target.server, _REGION_SERVERS)
+    _known(target.server, _region_servers(servers))
+    wanted = (target.server,) if target.server else _region_servers(servers)
     with ThreadPoolExecutor(2) as pool:
         starters = {"postgres": servers.start_postgres, "dns": servers.start_dns}
-        for started in [pool.submit(start, region) for name, start in starters.items() if name in wanted]:
-            started.result()
+        started = [pool.submit(start, region) for name, start in starters.items() if name in wanted]
+        for extra in extras.of(record.workload):
+            started.append(pool.submit(_start_extra, servers, extra, region, wanted))
+        for future in started:
+            future.result()
     if "runtime" in wanted:
         # as at a site whose power returns: the schedulers start wherever the database lets them
         servers.start_runtime(region, count, schedulers=not (region.pgdata / "standby.signal").exists())
@@ -97,15 +110,45 @@ def _bring_back(servers: Servers, target: Target) -> None:
         reach.connect(region)
 
 
+def _start_extra(servers: Servers, extra: Extra, region: RegionLayout, wanted: tuple[str, ...]) -> None:
+    for name in extra.servers:
+        if name in wanted:
+            extra.start_server(servers, region, name)
+
+
+def _region_servers(servers: Servers) -> tuple[str, ...]:
+    """Every server that a region of this lab has."""
+    record = servers.records.lab()
+    assert record is not None, "servers exist only for a lab with a record"
+    return (*_REGION_SERVERS, *(name for extra in extras.of(record.workload) for name in extra.servers))
+
+
+def _outside_servers(servers: Servers) -> tuple[str, ...]:
+    """Every server outside both regions that may be hit: the client is the judge, and never is."""
+    record = servers.records.lab()
+    assert record is not None, "servers exist only for a lab with a record"
+    return (*_OUTSIDE_SERVERS, *(name for extra in extras.of(record.workload) for name in extra.outside))
+
+
+def _spoil(servers: Servers, spoil: Spoil) -> None:
+    record = servers.records.lab()
+    assert record is not None, "servers exist only for a lab with a record"
+    able = {what: extra for extra in extras.of(record.workload) for what in extra.spoils}
+    if spoil.what not in able:
+        known = ", ".join(sorted(able)) or "none: no extra part runs"
+        raise UsageError(f"this lab cannot spoil {spoil.what!r}", hint=f"expected one of {known}")
+    able[spoil.what].spoil(servers, _region(servers, Target(region=spoil.region)), spoil.what)
+
+
 def _victims(servers: Servers, target: Target) -> list[Process]:
     """All processes of a region, commands under way included, or of one server."""
     if target.process is not None:
         raise UsageError("the lab has no orchestrator", hint="the drill that started it kills it")
     if target.region is None:
-        _known(target.server, _OUTSIDE_SERVERS)
+        _known(target.server, _outside_servers(servers))
         return ending.trees(servers.records.all(None, target.server))
     region = _region(servers, target)
-    _known(target.server, _REGION_SERVERS)
+    _known(target.server, _region_servers(servers))
     records: list[ProcessRecord] = servers.records.all(region.name, target.server)
     found = ending.trees(records)
     if target.server is None:

@@ -49,10 +49,13 @@ def copy_tree(sources: Sequence[Path], target: Path) -> None:
         _publish(new, target)
 
 
-def knot(cache: Path, version: Callable[[Path], str], say: Callable[[str], None]) -> None:
-    """Downloads knotd and the libraries that this machine lacks into ``cache/knot``.
+def debian(
+    cache: Path, folder: str, package: str, what: str, version: Callable[[Path], str], say: Callable[[str], None], without_apt: str = ""
+) -> None:
+    """Downloads a Debian package and the libraries that this machine lacks into ``cache/folder``.
 
     Args:
+        what: the server's name for people. without_apt: what to do on a system without apt.
         version: starts the server of an unpacked tree and returns its version; raises LabError when it does not start.
 
     Raises:
@@ -60,29 +63,31 @@ def knot(cache: Path, version: Callable[[Path], str], say: Callable[[str], None]
     """
     for program in ("apt-get", "apt-cache", "dpkg-deb"):
         if shutil.which(program) is None:
-            raise LabError(f"Knot DNS is missing, and {program} is not there to download it", hint=WITHOUT_APT)
-    with tempfile.TemporaryDirectory(dir=cache, prefix=".knot-") as work:
-        apt = _Apt(Path(work))
+            hint = without_apt or f"install {what} with this system's package manager"
+            raise LabError(f"{what} is missing, and {program} is not there to download it", hint=hint)
+    with tempfile.TemporaryDirectory(dir=cache, prefix=f".{folder}-") as work:
+        apt = _Apt(Path(work), package, what)
         apt.update()
-        wanted = apt.libraries("knot")
+        wanted = apt.libraries(package)
         root = Path(work) / "root"
         # What is installed is taken from the system; where that is older than the server needs, the newest of all is taken instead.
         for libraries in (sorted(wanted - apt.installed()), sorted(wanted)):
-            apt.unpack(["knot", *libraries], root)
+            apt.unpack([package, *libraries], root)
             try:
-                say(f"Knot DNS {version(root)} unpacked with {len(libraries)} libraries")
+                say(f"{what} {version(root)} unpacked with {len(libraries)} libraries")
                 break
             except LabError:
                 if libraries == sorted(wanted):
                     raise
         _readable(root)
-        _publish(root, cache / KNOT_FOLDER)
+        _publish(root, cache / folder)
 
 
 class _Apt:
     """apt with directories of its own: no root, no lock, nothing of the system is changed."""
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, work: Path, package: str, what: str) -> None:
+        self._package, self._what = package, what
         self._packages = work / "packages"
         for folder in ("lists/partial", "cache/archives/partial", "packages"):
             (work / folder).mkdir(parents=True)
@@ -120,12 +125,14 @@ class _Apt:
                 env=dict(os.environ, LC_ALL="C", DEBIAN_FRONTEND="noninteractive"),
             )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise LabError(f"Knot DNS could not be downloaded: {error}", hint="apt-get install knot, or try again") from error
+            hint = f"apt-get install {self._package}, or try again"
+            raise LabError(f"{self._what} could not be downloaded: {error}", hint=hint) from error
         if done.returncode != 0:
             reason = " / ".join((done.stderr or done.stdout).strip().splitlines()[-3:])
             raise LabError(
-                f"Knot DNS could not be downloaded: {argv[0]} said: {reason}",
-                hint="check network and package sources (apt-get update && apt-get download knot), or install it: apt-get install knot",
+                f"{self._what} could not be downloaded: {argv[0]} said: {reason}",
+                hint=f"check network and package sources (apt-get update && apt-get download {self._package}), "
+                f"or install it: apt-get install {self._package}",
             )
         return done.stdout
 

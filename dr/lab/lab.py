@@ -14,6 +14,7 @@ from dr.errors import LabError, Refused
 from dr.lab import credentials, ending, faults, processes, reach
 from dr.lab.account import own, servers_account
 from dr.lab.credentials import Authority
+from dr.lab.extras import all as extras
 from dr.lab.layout import HOME, POSTGRES_PORT, Layout, deployments
 from dr.lab.link import Condition
 from dr.lab.link_control import link_status
@@ -135,7 +136,7 @@ class Lab:
             raise Refused(f"a lab is running in {self.layout.state}", hint="dr lab status · dr lab down")
 
     def _refuse_occupied(self) -> None:
-        taken = occupied(self.layout)
+        taken = occupied(self.layout, [port for extra in extras.EXTRAS for port in extra.ports])
         if not taken:
             return
         others = sorted(processes.states_of_marked() - {str(self.layout.state)})
@@ -159,7 +160,7 @@ class Lab:
 
     def _start_all(self, servers: Servers, workload: Workload, say: Say) -> None:
         """Edges, not phases: each part starts as soon as what it needs is there."""
-        with ThreadPoolExecutor(6, thread_name_prefix="lab") as pool:
+        with ThreadPoolExecutor(10, thread_name_prefix="lab") as pool:
             try:
                 self._start_parts(pool, servers, workload, say)
             except BaseException:
@@ -173,12 +174,13 @@ class Lab:
         names = [pool.submit(self._start_names, servers, region.name, workload, say) for region in self.layout.regions]
         certificates = pool.submit(self._issue_certificates, workload)
         database = pool.submit(self._start_database, servers, workload, link, say)
+        more = [pool.submit(extra.start, servers, workload, say) for extra in extras.of(workload)]
         _all([link, *names, certificates, database])
         say("PostgreSQL streams from east to west")
         runtimes = [
             pool.submit(servers.start_runtime, region, workload.deployments, region.name == HOME) for region in self.layout.regions
         ]
-        _all(runtimes)
+        _all([*runtimes, *more])
         say("runtimes serve the Deployments")
         client = servers.start_client(workload.deployments)
         servers.start_agent()

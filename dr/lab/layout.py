@@ -134,6 +134,10 @@ class RegionLayout:
         """The runtime's own directory."""
         return self.data / "runtime"
 
+    def extra(self, server: str) -> Path:
+        """The directory of a server of an extra part."""
+        return self.data / server
+
 
 @dataclass(frozen=True)
 class Layout:

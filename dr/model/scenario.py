@@ -12,18 +12,26 @@ from dr.model.words import Intent, RunOutcome
 
 
 class Workload(Frozen):
-    """What the platform is doing when the disaster comes. ``warm_up``: how long it runs before the time line starts."""
+    """What the platform holds and does when the disaster comes. ``warm_up``: how long it runs before the time line starts."""
 
     deployments: int = Field(5, ge=1, le=500)
     running_tasks: int = Field(60, ge=0, le=100_000)
     warm_up: Duration = timedelta(seconds=2)
+    parts: tuple[Literal["logs", "images", "secrets", "alerts"], ...] = Field((), description="beside database, names, Deployments")
+    log_objects: int = Field(200, ge=0, le=100_000, description="objects in the log store at the start, where logs run")
+    images: int = Field(10, ge=1, le=10_000, description="image digests in the registry, where images run")
+    secrets: int = Field(20, ge=0, le=10_000, description="secrets beside those of the Deployments, where secrets run")
+
+
+FAULTS = ("kill", "freeze", "thaw", "cut", "link", "bring_back", "spoil")
+"""The fields of a fault that say what happens."""
 
 
 class Target(Frozen):
     """What a fault hits: a whole region, one server of a region, the link between the regions, or the orchestrator."""
 
     region: str | None = None
-    server: str | None = Field(None, description="postgres, dns, runtime, agent")
+    server: str | None = Field(None, description="postgres, dns, runtime, agent, or a server of an extra part")
     process: Literal["orchestrator"] | None = None
 
 
@@ -34,6 +42,13 @@ class LinkFault(Frozen):
     bytes_per_second: int | None = Field(None, gt=0)
     blackhole: bool = False
     reset: bool = Field(False, description="cut all open connections now")
+
+
+class Spoil(Frozen):
+    """Something of a region's contents that is not as it should be. ``what``: see the lab's parts; an unknown word is refused."""
+
+    region: str
+    what: str = Field(description="for example image-missing, secret-undecryptable, certificate-expired")
 
 
 class Fault(Frozen):
@@ -53,17 +68,17 @@ class Fault(Frozen):
     cut: Target | None = Field(None, description="the region stays alive but its hosts cannot be reached for commands")
     link: LinkFault | None = None
     bring_back: Target | None = Field(None, description="start what was killed; the old primary comes back writable")
+    spoil: Spoil | None = None
 
     @property
     def kind(self) -> str:
         """The name of the one fault field that is set."""
-        return next(name for name in ("kill", "freeze", "thaw", "cut", "link", "bring_back") if getattr(self, name) is not None)
+        return next(name for name in FAULTS if getattr(self, name) is not None)
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        faults = [self.kill, self.freeze, self.thaw, self.cut, self.link, self.bring_back]
-        if sum(item is not None for item in faults) != 1:
-            raise ValueError("expected exactly one of kill, freeze, thaw, cut, link, bring_back")
+        if sum(getattr(self, name) is not None for name in FAULTS) != 1:
+            raise ValueError(f"expected exactly one of {', '.join(FAULTS)}")
         if (self.at is None) == (self.on is None):
             raise ValueError("expected exactly one of at: DURATION or on: EVENT")
         if self.after and self.on is None:

@@ -104,6 +104,18 @@ def outage(beats: Iterable[Beat], *, watched_until: datetime | None = None) -> O
     )
 
 
+def last_beat(beats: Iterable[Beat], *, watched_until: datetime) -> datetime | None:
+    """Until when every component was seen to take writes; None where one never was, or nobody watched since ``watched_until``.
+
+    Who decides within moments of a disaster is faster than the first heartbeat that fails: this one dates the outage then.
+    """
+    newest: dict[str, datetime | None] = {}
+    for beat in sorted(beats, key=lambda beat: beat.sent_at):
+        newest[beat.component] = beat.acknowledged_at or newest.get(beat.component)
+    moments = [moment for moment in newest.values() if moment is not None and moment >= watched_until]
+    return min(moments) if moments and len(moments) == len(newest) else None
+
+
 def _outage(beats: Sequence[Beat]) -> Outage:
     """Of one component, heartbeats in order."""
     began = detected = None

@@ -79,7 +79,7 @@ def test_only_missing_libraries_are_fetched(bare: Path, tmp_path: Path) -> None:
     _fake_apt(bare)
     cache = fetch.make_cache(tmp_path / "cache")
     said: list[str] = []
-    fetch.knot(cache, lambda _root: "3.2", said.append)
+    fetch.debian(cache, "knot", "knot", "Knot DNS", lambda _root: "3.2", said.append)
     assert (cache / "knot" / "usr" / "sbin" / "knotd").read_text().split() == ["knot.deb", "libnew1.deb"]
     assert (cache / "knot" / "usr" / "sbin" / "knotd").stat().st_mode & 0o555 == 0o555
     assert (cache / "knot").stat().st_mode & 0o555 == 0o555
@@ -96,7 +96,7 @@ def test_too_old_library_of_the_system_is_replaced(bare: Path, tmp_path: Path) -
             raise LabError("symbol lookup error")
         return "3.2"
 
-    fetch.knot(cache, version, lambda _text: None)
+    fetch.debian(cache, "knot", "knot", "Knot DNS", version, lambda _text: None)
     assert "libold1.deb" in (cache / "knot" / "usr" / "sbin" / "knotd").read_text()
 
 
@@ -109,7 +109,7 @@ def test_server_that_does_not_start_is_not_kept(bare: Path, tmp_path: Path) -> N
         raise LabError(f"{root.name}: symbol lookup error")
 
     with pytest.raises(LabError, match="symbol lookup error"):
-        fetch.knot(cache, version, lambda _text: None)
+        fetch.debian(cache, "knot", "knot", "Knot DNS", version, lambda _text: None)
     assert list(cache.iterdir()) == []
 
 
