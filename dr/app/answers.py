@@ -80,9 +80,7 @@ class Answers:
 
     def _check_person(self, state: RunState, event: Approved | SkipRequested) -> None:
         """Two people are two people: neither who asked for the run nor who approved it already lets it go on once more."""
-        step = state.step(event.step)
-        approved = [name for other in state.steps.values() if other.spec.component == step.spec.component for name in other.approved_by]
-        if event.actor in (state.started.actor if state.started else "", *approved):
+        if state.has_spoken(event.actor, state.step(event.step)):
             what = "skip" if isinstance(event, SkipRequested) else "approve"
             raise Refused(
                 f"{event.actor} asked for this run or has approved it already: somebody else must {what}",

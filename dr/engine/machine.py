@@ -36,7 +36,7 @@ from dr.model.events import (
     UndoStarted,
 )
 from dr.model.evidence import Attested
-from dr.model.words import ClockKind, Outcome, RunOutcome, RunStatus, StepState
+from dr.model.words import ClockKind, Outcome, RunOutcome, RunStatus, StepState, Verb
 
 
 def fold(events: Iterable[tuple[datetime, Event]], run_id: str = "") -> RunState:
@@ -210,6 +210,7 @@ def _approved(state: RunState, event: Approved, at: datetime) -> None:
     step = state.step(event.step)
     if not step.spec.approval:
         raise IllegalTransition(f"step {event.step}: needs no approval")
+    _somebody_else(state, step, event.actor, "approve")
     if step.state is StepState.WAITING_APPROVAL:
         _step_to(state, step, Trigger.APPROVE)
         state.ready.append(step.spec.id)
@@ -233,15 +234,22 @@ def _skip(state: RunState, event: SkipRequested, at: datetime) -> None:
     """A person takes responsibility for its effect; while the run goes back: for its undo."""
     step = state.step(event.step)
     passed = state.passes(step)
+    _somebody_else(state, step, event.actor, "skip")
     if passed and not (state.rolling_back and step.to_undo):
         raise IllegalTransition(f"step {event.step}: skipped while nothing waits for it")
     _step_to(state, step, Trigger.SKIP)
+    step.skipped_by = event.actor
     step.reason = f"skipped by {event.actor}: {event.reason}"
     step.ended_at = at
     state.deviations.append(f"{event.step} {step.reason}")
     state.add_actor(event.actor)
     if not passed:
         state.satisfy(step)
+
+
+def _somebody_else(state: RunState, step: StepRun, actor: str, what: str) -> None:
+    if step.spec.verb is Verb.APPROVAL and state.has_spoken(actor, step):
+        raise IllegalTransition(f"step {step.spec.id}: {actor} asked for this run or let one pass already: somebody else must {what}")
 
 
 def _accepted(state: RunState, event: Accepted, at: datetime) -> None:

@@ -318,4 +318,5 @@ class Runner:
         )  # fmt: skip
 
     def _cancelled(self) -> bool:
-        return self._abandon.is_set() or self._state.rolling_back
+        # a turn waits until nothing is under way: what waits for a source that may be dead must not hold it
+        return self._abandon.is_set() or self._state.rolling_back or self._turn is not None

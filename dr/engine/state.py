@@ -9,7 +9,7 @@ from dr.errors import IllegalTransition, NotThere
 from dr.model.events import RunStarted, Turned
 from dr.model.evidence import Attested, Evidence
 from dr.model.plan import Acceptance, Backoff, Plan, StepSpec
-from dr.model.words import ClockKind, Outcome, RunOutcome, RunStatus, StepState
+from dr.model.words import ClockKind, Outcome, RunOutcome, RunStatus, StepState, Verb
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,7 @@ class StepRun:
     reason: str = ""
     guard: str | None = None
     approved_by: tuple[str, ...] = ()
+    skipped_by: str | None = None
     evidence: list[Evidence] = field(default_factory=list)
 
     @property
@@ -186,6 +187,12 @@ class RunState:
         """Steps that wait for it may go on: satisfied, or failed and not needed."""
         return step.state.satisfied or (step.state is StepState.FAILED and step.spec.optional)
 
+    def has_spoken(self, actor: str, step: StepRun) -> bool:
+        """Whether a person asked for this run, or let an approval beside ``step`` pass already: two people are two people."""
+        beside = (other for other in self.steps.values() if other.spec.component == step.spec.component)
+        heard = {name for other in beside for name in (*other.approved_by, other.skipped_by)}
+        return actor in heard or (self.started is not None and actor == self.started.actor)
+
     def begin(self, event: RunStarted, at: datetime) -> None:
         """Takes the first event in."""
         self.started, self.started_at, self.epoch, self.holder = event, at, event.epoch, event.holder
@@ -214,7 +221,9 @@ class RunState:
         for spec in plan.steps:
             old = kept.get(spec.id)
             step = StepRun(spec, len(spec.needs))
-            if old is not None and old.spec.verb is spec.verb and old.state in (StepState.DONE, StepState.ALREADY):
+            # a yes to a planned move is no yes to losing data: an approval is asked for anew
+            stays = old is not None and old.spec.verb is spec.verb and spec.verb is not Verb.APPROVAL
+            if old is not None and stays and old.state in (StepState.DONE, StepState.ALREADY):
                 old.spec, old.waiting_for = spec, len(spec.needs)
                 step = old
             elif old is not None:

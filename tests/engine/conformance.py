@@ -296,6 +296,25 @@ class HostConformance:
         assert host.inbox.empty
         fold_is_live(host, state)
 
+    def test_a_turn_does_not_wait_for_what_waits(self, host: Host) -> None:
+        """drain waits for a source that hangs, until its deadline: the turn cancels it, and the other plan looks at it first."""
+        world = World()
+        first = plan(spec("freeze"), spec("drain", "freeze"), intent=Intent.SWITCHOVER)
+        other = plan(spec("drain"), spec("promote", "drain"))
+
+        def hangs(context: AttemptContext) -> None:
+            host.inbox.put(RUN, Turned(plan=other, actor="lead", reason="east hangs"))
+            while not context.cancelled():
+                assert context.clock.monotonic() < context.deadline, "the turn waited for the step"
+                context.clock.sleep(0.01)
+            raise Transient("the source does not answer")
+
+        drain = FakeOperation(world, "drain", during=hangs)
+        state = host.run([started(first)], operations(world, first, drain), replan=lambda plan: operations(world, plan))
+        assert state.outcome is RunOutcome.COMPLETED
+        assert world.effects == ["freeze", "drain", "promote"]
+        assert world.calls("drain")[:5] == ["observe", "preserve", "act", "observe", "preserve"]
+
     def test_a_rollback_is_turned_into_a_failover(self, host: Host) -> None:
         """a → b → c: c fails, b is being taken back, and east dies: turned, b is tried again; a, never taken back, is not."""
         world = World()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dr.model.events import Approved, CancelRequested, PauseRequested, Resumed, Turned, UndoEnded
-from dr.model.words import Intent, Outcome
+from dr.errors import IllegalTransition
+from dr.model.events import Approved, CancelRequested, Event, PauseRequested, Resumed, SkipRequested, Turned, UndoEnded
+from dr.model.plan import StepSpec
+from dr.model.words import Intent, Outcome, StepState, Verb
 from tests.engine.build import ended, plan, spec
 from tests.engine.driver import Driver
 
@@ -52,3 +54,37 @@ def test_an_attestation_names_its_step() -> None:
     run = Driver.of(plan(spec("one/gate", approval=True), spec("two/gate", approval=True)))
     run.deliver(Approved(step="one/gate", actor="bob", text="CHG-1"))
     assert [(said.step, said.actor, said.text) for said in run.state.approvals] == [("one/gate", "bob", "CHG-1")]
+
+
+def _approval(number: int) -> StepSpec:
+    return spec(f"approvals/{number}", approval=True, verb=Verb.APPROVAL, kind="approval")
+
+
+@pytest.mark.parametrize("name", ["on-call", "bob"])
+@pytest.mark.parametrize("how", ["approve", "skip"])
+def test_two_approvals_are_two_people_whatever_the_host_lets_through(name: str, how: str) -> None:
+    """The requester on-call never counts, and bob, who let the first one pass by word or by skip, does not count twice."""
+    for first in (Approved(step="approvals/1", actor="bob"), SkipRequested(step="approvals/1", actor="bob", reason="by phone")):
+        run = Driver.of(plan(_approval(1), _approval(2)))
+        run.deliver(first)
+        again: Event = Approved(step="approvals/2", actor=name) if how == "approve" else SkipRequested(
+            step="approvals/2", actor=name, reason="x"
+        )  # fmt: skip
+        with pytest.raises(IllegalTransition, match="somebody else must"):
+            run.deliver(again)
+        run.deliver(Approved(step="approvals/2", actor="carol"))
+        assert run.state.steps["approvals/2"].approved_by == ("carol",)
+
+
+def test_a_yes_to_a_planned_move_is_no_yes_to_losing_data() -> None:
+    """approvals/1 was given for the switchover; turned into a failover it is asked for again, and bob may say it again."""
+    run = Driver.of(plan(_approval(1), spec("promote", "approvals/1"), intent=Intent.SWITCHOVER))
+    run.deliver(Approved(step="approvals/1", actor="bob"))
+    run.do("approvals/1")
+    run.held.clear()
+    run.deliver(PauseRequested(actor="lead"))
+    run.deliver(Turned(plan=plan(_approval(1), spec("promote", "approvals/1")), actor="lead"))
+    assert run.state.steps["approvals/1"].state is StepState.WAITING_APPROVAL
+    assert not run.look_first()
+    run.deliver(Approved(step="approvals/1", actor="bob"))
+    assert "approvals/1" in run.look_first()
