@@ -21,7 +21,7 @@ from dr.engine.planner import make_plan
 from dr.engine.runner import Runner
 from dr.engine.state import RunState
 from dr.errors import DrError, Refused, RunInFlight
-from dr.model.events import Accepted, Event, OutageKnownFrom, Resumed, RunEnded, RunStarted, Turned
+from dr.model.events import Accepted, CancelRequested, Event, OutageKnownFrom, Resumed, RunEnded, RunStarted, Turned
 from dr.model.plan import Acceptance, Plan
 from dr.model.report import RunReport
 from dr.model.words import Intent, RunOutcome, RunStatus
@@ -31,9 +31,10 @@ from dr.store.lease import SqliteLease
 
 @dataclass(frozen=True)
 class Hooks:
-    """What a viewer may want: the plan before it is touched (False: not now), the run's id, the runner to interrupt."""
+    """What a viewer may want: the plan before it is touched (False: not now), with since when writes fail, where that is known; the run's id,
+    the runner to interrupt."""
 
-    confirm: Callable[[Plan], bool] = lambda _plan: True
+    confirm: Callable[[Plan, datetime | None], bool] = lambda _plan, _since: True
     on_start: Callable[[str], None] = lambda _run: None
     on_runner: Callable[[Runner], None] = lambda _runner: None
     say: Callable[[str, str], None] = lambda _step, _text: None
@@ -70,13 +71,13 @@ class Conductor:
         seen = outlook.look(platform)
         planned = self.runs.plan(platform, request, seen)
         plan = planned.plan
-        there = seen.primary == plan.target and self.runs.cut_short(platform.runbook.name) != plan.target
-        if plan.intent.moves and not request.only and there:
+        if self.runs.already(platform, request, seen, plan):
+            plan = plan.model_copy(update={"guards": ()})  # nothing would be done, so nothing is refused
             return self._only_said(platform, request, seen, plan, RunOutcome.ALREADY, f"{plan.target} is already primary")
         if no := guards.refused(plan.guards):
             text = "; ".join(f"{item.name}: {item.reason}" for item in no)
             return self._only_said(platform, request, seen, plan, RunOutcome.REFUSED, text)
-        if not hooks.confirm(plan):
+        if not hooks.confirm(plan, request.outage_began or seen.outage_began):
             raise Refused("not confirmed; nothing was touched")
         run_id = _new_id(self.state.clock.now())
         lease = self.state.lease()
@@ -116,6 +117,9 @@ class Conductor:
         plan = state.current_plan
         live = self.state.lease().look(platform.runbook.name)
         held = live is not None and live.alive and live.run_id == run_id
+        if request.intent is Intent.FAILOVER and plan.intent is Intent.REPROTECT:
+            self._give_up(platform, request, state, held, hooks)
+            return self.start(platform, request, hooks)
         if request.intent is Intent.FAILOVER and plan.intent.planned and request.to == plan.target:
             kept = self.platform_of(state)  # who goes on later has that runbook and no other
             try:
@@ -130,6 +134,19 @@ class Conductor:
             return self.resume(run_id, actor=request.actor, acceptances=request.acceptances, hooks=hooks)
         raise RunInFlight(platform.runbook.name, run_id, state.holder, since, held=False)
 
+    def _give_up(self, platform: Platform, request: Request, state: RunState, held: bool, hooks: Hooks) -> None:
+        """A re-protect, which may wait a quarter of an hour for a region to come back, does not stand in the way of a failover."""
+        cancel = CancelRequested(actor=request.actor, reason="a failover comes first")
+        if held:
+            self.state.inbox.put(state.run_id, cancel)
+            self._await_end(state.run_id)
+        if self.runs.fold(state.run_id).status is not RunStatus.ENDED:
+            kept = self.platform_of(state)
+            try:
+                self.take_over(kept, state, [cancel], request.actor, Hooks(say=hooks.say))
+            finally:
+                kept.close()
+
     def _turn(self, platform: Platform, request: Request, state: RunState, held: bool, hooks: Hooks) -> RunReport:
         """A switchover becomes a failover: in the process that holds it, or here."""
         seen = outlook.look(platform)
@@ -138,7 +155,7 @@ class Conductor:
             return self._only_said(
                 platform, request, seen, plan, RunOutcome.REFUSED, "; ".join(f"{item.name}: {item.reason}" for item in no)
             )
-        if not hooks.confirm(plan):
+        if not hooks.confirm(plan, request.outage_began or seen.outage_began):
             raise Refused("not confirmed; nothing was touched")
         turned = Turned(plan=plan, actor=request.actor, reason=request.reason, outage_began=request.outage_began or seen.outage_began)
         events: list[Event] = [*(Accepted(acceptance=item) for item in request.acceptances), turned]

@@ -65,8 +65,12 @@ class App:
         return platform.views()
 
     def plan(self, platform: Platform, intent: Intent, to: str | None, *, only: Sequence[str] = ()) -> Plan:
-        """What would be done; touches nothing. Raises UsageError, Refused."""
-        return self.runs.plan(platform, Request(intent, to, actor="", only=tuple(only)), outlook.look(platform)).plan
+        """What would be done; touches nothing. Without steps where the target is primary already. Raises UsageError, Refused."""
+        request, seen = Request(intent, to, actor="", only=tuple(only)), outlook.look(platform)
+        plan = self.runs.plan(platform, request, seen).plan
+        if not self.runs.already(platform, request, seen, plan):
+            return plan
+        return plan.model_copy(update={"steps": (), "schedule": {}, "critical_path": (), "guards": (), "predicted_rta": timedelta(0)})
 
     def start(
         self,
@@ -122,12 +126,21 @@ class App:
                 return
             stop.wait(every.total_seconds())
 
-    def monitor(self, platform: Platform, *, interval: timedelta, port: int | None, stop: threading.Event) -> None:
-        """Beats, samples and exports until ``stop``. Raises StateLost."""
+    def monitor(
+        self, platform: Platform, *, interval: timedelta, port: int | None, stop: threading.Event, fence: bool = True,
+        say: Callable[[str], None] = lambda _text: None,
+    ) -> None:  # fmt: skip
+        """Beats, samples and exports until ``stop``; ``fence``: retries the fences that are owed, and says so. Raises StateLost."""
+        from dr.app.fencing import FenceRetry
         from dr.app.watch import watch
 
         self.state.make()
-        watch(self.runs, platform, interval=interval, port=port, stop=stop)
+        retry = FenceRetry(self.conductor, platform, say) if fence else None
+        try:
+            watch(self.runs, platform, interval=interval, port=port, stop=stop, fence=retry)
+        finally:
+            if retry is not None:
+                retry.close()
 
     def drill(
         self,

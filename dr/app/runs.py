@@ -14,12 +14,15 @@ from dr.engine.planner import Planned, make_plan
 from dr.engine.state import RunState
 from dr.errors import NotThere, Refused, UsageError
 from dr.model.events import Record, RunEnded, RunStarted, StepEnded
-from dr.model.plan import Acceptance
+from dr.model.plan import Acceptance, Plan
 from dr.model.report import RunReport
-from dr.model.words import Intent, Outcome, RunOutcome
+from dr.model.words import Intent, Outcome, RunOutcome, Verb
+from dr.ports import Step
 from dr.report.assess import run_report
 
 _LEARN_FROM = 20
+FENCE_BUDGET = timedelta(seconds=20)
+"""For one try of a fence that is owed."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Request:
     acceptances: tuple[Acceptance, ...] = ()
     outage_began: datetime | None = None
     only: tuple[str, ...] = ()
+    fence_only: bool = False
+    """Of the chains the fences alone, once each and for a short while (``fencing``)."""
 
 
 @dataclass
@@ -122,10 +127,16 @@ class Runs:
         verdicts = guards.before_run(
             request.intent, source, target, views, exposures, rpo, request.acceptances, reason=request.reason
         )
+        chains = platform.chains(request.intent, source, target)
         return make_plan(
-            platform.runbook, platform.chains(request.intent, source, target), request.intent, source, target,
+            platform.runbook, _fences(chains) if request.fence_only else chains, request.intent, source, target,
             views=seen.views, guards=verdicts, learned=self._durations(platform.runbook.name, request.intent), only=request.only,
         )  # fmt: skip
+
+    def already(self, platform: Platform, request: Request, seen: outlook.Outlook, plan: Plan) -> bool:
+        """The target is primary, and no move was cut short there: the same command touches nothing."""
+        there = seen.primary == plan.target and self.cut_short(platform.runbook.name) != plan.target
+        return plan.intent.moves and not request.only and there
 
     def _durations(self, runbook: str, intent: Intent) -> Mapping[str, timedelta]:
         """What the steps took in earlier runs of the same intent: medians, once there are three."""
@@ -141,6 +152,16 @@ class Runs:
                         took.setdefault(event.step, []).append(event.duration)
             self.learned[key] = {step: sorted(values)[len(values) // 2] for step, values in took.items() if len(values) >= 3}
         return self.learned[key]
+
+
+def _fences(chains: Mapping[str, Sequence[Step]]) -> dict[str, Sequence[Step]]:
+    """The fences of the chains alone. Optional: a fence that fails stays owed, and the run ends all the same."""
+    return {name: tuple(_alone(step) for step in chain if step.spec.verb is Verb.FENCE) for name, chain in chains.items()}
+
+
+def _alone(step: Step) -> Step:
+    changed = {"needs": (), "optional": True, "max_attempts": 1, "budget": min(step.spec.budget, FENCE_BUDGET)}
+    return Step(step.spec.model_copy(update=changed), step.operation)
 
 
 def _stands_on_the_target(platform: Platform, only: Sequence[str], target: str, seen: outlook.Outlook) -> None:

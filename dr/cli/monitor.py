@@ -13,12 +13,14 @@ from dr.cli.options import DrCommand, application, file_argument, json_option, o
 @file_argument("runbook")
 @click.option("--interval", metavar="DURATION", default="1s", show_default=True, help="Between two samples, such as 1s or 500ms.")
 @click.option("--port", type=click.IntRange(0, 65535), default=9642, show_default=True, help="Of /metrics on this machine; 0: no endpoint.")
+@click.option("--fence/--no-fence", default=True, show_default=True, help="Retry the fence of a lost region that comes back (debt).")
 @state_option
 @json_option
-def command(runbook: Path, interval: str, port: int, state: str | None, as_json: bool) -> int:
+def command(runbook: Path, interval: str, port: int, fence: bool, state: str | None, as_json: bool) -> int:
     """Sample lag, write heartbeats, keep identity snapshots and serve Prometheus metrics until stopped.
 
-    Run it outside the source region: its samples are what a failover decides by.
+    Run it outside the source region: its samples are what a failover decides by. Where a failover could not fence the region that
+    was lost, the fence is tried again as soon as that answers.
     """
     import json
     import signal
@@ -52,5 +54,5 @@ def command(runbook: Path, interval: str, port: int, state: str | None, as_json:
     if as_json:
         body = {"schema": "dr.monitor/1", "runbook": platform.runbook.name, "metrics": where if port else None}
         click.echo(json.dumps(body))
-    app.monitor(platform, interval=every, port=port or None, stop=stop)
+    app.monitor(platform, interval=every, port=port or None, stop=stop, fence=fence, say=say)
     return ExitCode.INTERRUPTED if signal.SIGINT in heard else ExitCode.DONE

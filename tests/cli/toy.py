@@ -31,7 +31,8 @@ components:
 
 
 class ToyConfig(KindConfig):
-    """folder: holds one file a region with its role. A file ``hold`` there keeps promote waiting until it is gone."""
+    """folder: holds one file a region with its role. A file ``hold`` there keeps promote waiting until it is gone, ``hold-follow``
+    follow."""
 
     folder: str
 
@@ -43,7 +44,8 @@ class Act:
         self.folder, self.verb, self.region, self.role = folder, verb, region, role
 
     def observe(self, context: AttemptContext) -> Seen:
-        done = (self.folder / self.region).read_text() == self.role
+        held = self.verb is Verb.FOLLOW and (self.folder / "hold-follow").exists()
+        done = not held and (self.folder / self.region).read_text() == self.role
         if done:
             return Seen(Look.DONE, evidence=self._evidence(context))
         return Seen(Look.NEEDED, evidence=self._recovery_point(context) if self.verb is Verb.PROMOTE else ())
@@ -51,6 +53,10 @@ class Act:
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         while self.verb is Verb.PROMOTE and (self.folder / "hold").exists():
             if context.clock.monotonic() > context.deadline:
+                raise Transient("held")
+            context.clock.sleep(0.01)
+        while self.verb is Verb.FOLLOW and (self.folder / "hold-follow").exists():
+            if context.cancelled() or context.clock.monotonic() > context.deadline:
                 raise Transient("held")
             context.clock.sleep(0.01)
         (self.folder / self.region).write_text(self.role)

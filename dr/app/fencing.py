@@ -1,0 +1,91 @@
+"""The fence that a failover owes (I1): tried again as soon as the lost region answers, by whoever watches.
+
+What it does is a run like any other, with journal, lease and report, but a small one: the fences of the re-protect chains alone, one
+attempt each, seconds long. It never waits for a region, never pauses, and stands in nobody's way.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from dr.app import status
+from dr.app.platform import Platform
+from dr.app.runs import FENCE_BUDGET, Request
+from dr.errors import DrError, StepError
+from dr.model.lag import ComponentView
+from dr.model.words import DebtKind, Intent, Role
+from dr.monitor.watch import Round
+
+if TYPE_CHECKING:
+    from dr.app.conduct import Conductor
+
+ACTOR = "dr monitor"
+_AGAIN = (timedelta(seconds=5), timedelta(minutes=5))
+"""The first and the longest wait between two tries; each is twice the one before."""
+_PROBE = timedelta(seconds=2)
+_NOT_REACHED = 255
+_THERE = (Role.PRIMARY, Role.SECONDARY, Role.STOPPED)
+
+
+class FenceRetry:
+    """Hears what the monitor sees, and fences what came back. One try at a time, in a thread of its own: heartbeats go on.
+
+    Args:
+        say: one line for people.
+    """
+
+    def __init__(self, conductor: Conductor, platform: Platform, say: Callable[[str], None]) -> None:
+        self._conductor, self._platform, self._say = conductor, platform, say
+        self._thread: threading.Thread | None = None
+        self._next = 0.0
+        self._wait = _AGAIN[0]
+
+    def saw(self, seen: Round) -> None:
+        """One round. Only now and then the journal is asked what is owed, and the region whether it answers."""
+        clock = self._platform.site.clock
+        if clock.monotonic() < self._next or (self._thread is not None and self._thread.is_alive()):
+            return
+        self._next = clock.monotonic() + _AGAIN[0].total_seconds()
+        self._thread = threading.Thread(target=self._look, args=(seen.views,), name="fence", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Waits for a try under way."""
+        if self._thread is not None:
+            self._thread.join(FENCE_BUDGET.total_seconds())
+
+    def _look(self, views: Mapping[str, ComponentView]) -> None:
+        owed = {item.component for item in status.debt(self._conductor.runs, self._platform.runbook.name) if item.kind is DebtKind.FENCE}
+        back = sorted(name for name in owed & views.keys() if self._answers(views[name]))
+        if back:
+            self._fence(back)
+        elif not owed:
+            self._wait = _AGAIN[0]
+
+    def _answers(self, view: ComponentView) -> bool:
+        """A region that is not primary: its server answers, or at least its hosts do (a frozen server holds its port and is silent)."""
+        others = [name for name in view.regions if name != view.primary]
+        return view.primary is not None and any(view.regions[name].role in _THERE or self._reached(name) for name in others)
+
+    def _reached(self, region: str) -> bool:
+        host = self._platform.site.hosts.get(region)
+        try:
+            return host is not None and host.run(["true"], timeout=_PROBE).status != _NOT_REACHED
+        except StepError:
+            return False
+
+    def _fence(self, components: Sequence[str]) -> None:
+        what, reason = ", ".join(components), "the region is back and its fence is owed"
+        request = Request(Intent.REPROTECT, None, ACTOR, reason, only=tuple(components), fence_only=True)
+        try:
+            report = self._conductor.start(self._platform, request)
+        except DrError as error:  # a run is in flight, or it cannot be told who is primary: whoever is there deals with it first
+            self._say(f"the fence of {what} is owed: {error.message}")
+        else:
+            left = [item.text for item in report.debt if item.kind is DebtKind.FENCE]
+            self._say(f"fence of {what}: {'; '.join(left) or 'acknowledged'} (run {report.run_id})")
+        self._next = self._platform.site.clock.monotonic() + self._wait.total_seconds()
+        self._wait = min(2 * self._wait, _AGAIN[1])
