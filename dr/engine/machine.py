@@ -91,7 +91,8 @@ def _timed_out(state: RunState, event: TimedOut, at: datetime) -> None:
 def _resumed(state: RunState, event: Resumed, at: datetime) -> None:
     """Whatever was under way is looked at first; what failed is tried again: that is what a person means by "resume".
 
-    A person asked, so budgets start anew: else what a crash cut off would have no time left to be seen to hold.
+    A person asked, so budgets start anew: else what a crash cut off would have no time left to be seen to hold. A fence that nothing
+    was promoted on yet is looked at again: somebody may have started the old primary meanwhile.
     """
     _run_to(state, RunTrigger.RESUME_BACK if state.rolling_back else RunTrigger.RESUME)
     state.undo_failed = False
@@ -111,6 +112,8 @@ def _resumed(state: RunState, event: Resumed, at: datetime) -> None:
             _step_to(state, step, Trigger.CRASH)
         elif step.state in (StepState.FAILED, StepState.CANCELLED) and not state.passes(step) and not state.rolling_back:
             _step_to(state, step, Trigger.AGAIN)
+        elif step.state in (StepState.DONE, StepState.ALREADY) and state.fences_for_later(step):
+            _step_to(state, step, Trigger.LOOK_AGAIN)
         if state.rolling_back and step.state is StepState.PENDING:
             _step_to(state, step, Trigger.DROP)
         step.renew_budget()

@@ -187,6 +187,13 @@ class RunState:
         """Steps that wait for it may go on: satisfied, or failed and not needed."""
         return step.state.satisfied or (step.state is StepState.FAILED and step.spec.optional)
 
+    def fences_for_later(self, step: StepRun) -> bool:
+        """A fence on which its component still has to be promoted."""
+        if step.spec.verb is not Verb.FENCE or self.rolling_back:
+            return False
+        promotions = (other for other in self.steps.values() if other.spec.verb is Verb.PROMOTE and step.spec.id in other.spec.needs)
+        return any(not self.passes(other) for other in promotions)
+
     def has_spoken(self, actor: str, step: StepRun) -> bool:
         """Whether a person asked for this run, or let an approval beside ``step`` pass already: two people are two people."""
         beside = (other for other in self.steps.values() if other.spec.component == step.spec.component)

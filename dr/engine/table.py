@@ -24,6 +24,7 @@ class Trigger(StrEnum):
     SKIP = "skip"
     CRASH = "crash"
     AGAIN = "again"
+    LOOK_AGAIN = "look again"
     DROP = "drop"
     UNDO = "undo"
     UNDONE = "undone"
@@ -68,6 +69,9 @@ STEP_TABLE: Mapping[tuple[StepState, Trigger], StepState] = {
     (_S.UNKNOWN, _T.CRASH): _S.PENDING,
     (_S.UNKNOWN, _T.SKIP): _S.SKIPPED,
     (_S.UNKNOWN, _T.DROP): _S.CANCELLED,
+    # what was found may not hold any more: a fence, after a pause
+    (_S.DONE, _T.LOOK_AGAIN): _S.PENDING,
+    (_S.ALREADY, _T.LOOK_AGAIN): _S.PENDING,
     (_S.FAILED, _T.AGAIN): _S.PENDING,
     (_S.FAILED, _T.SKIP): _S.SKIPPED,
     (_S.CANCELLED, _T.AGAIN): _S.PENDING,

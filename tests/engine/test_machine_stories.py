@@ -152,7 +152,8 @@ def test_what_was_there_already_is_not_taken_back() -> None:
 
 
 def test_a_failover_does_not_roll_back_by_itself() -> None:
-    """fence → promote!: promote fails, the run pauses with the reason; resume tries it again with a budget of its own."""
+    """fence → promote!: promote fails, the run pauses with the reason; resume looks at the fence and tries it again with a budget of
+    its own."""
     run = Driver.of(move(FAILOVER))
     for step in ("freeze", "fence"):
         run.do(step)
@@ -163,6 +164,7 @@ def test_a_failover_does_not_roll_back_by_itself() -> None:
     assert run.status() is RunStatus.PAUSED, "an acceptance alone starts nothing"
     run.deliver(AGAIN)
     assert run.state.steps["promote"].first_started_at is None
+    run.do("fence")
     run.do("promote")
     run.do("redirect")
     assert run.state.outcome is RunOutcome.COMPLETED

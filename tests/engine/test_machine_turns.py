@@ -88,3 +88,23 @@ def test_a_yes_to_a_planned_move_is_no_yes_to_losing_data() -> None:
     assert not run.look_first()
     run.deliver(Approved(step="approvals/1", actor="bob"))
     assert "approvals/1" in run.look_first()
+
+
+@pytest.mark.parametrize("crashed", [True, False])
+def test_a_fence_is_looked_at_again_before_it_is_promoted_on(crashed: bool) -> None:
+    """fence → promote → start: the run was left between fence and promote. Whoever resumes it looks at the fence first; once promoted
+    on, it is not looked at any more."""
+    moves = plan(
+        spec("fence", verb=Verb.FENCE), spec("promote", "fence", verb=Verb.PROMOTE, irreversible=True), spec("start", "promote")
+    )
+    run = Driver.of(moves)
+    run.do("fence")
+    run.held.clear()
+    run.deliver(Resumed(actor="x", holder="y", epoch=2, crashed=crashed))
+    assert run.look_first() == {"fence": True}
+    run.do("fence")
+    run.do("promote")
+    run.held.clear()
+    run.deliver(Resumed(actor="x", holder="y", epoch=3, crashed=crashed))
+    assert list(run.look_first()) == ["start"]
+    assert [run.state.steps[name].state for name in ("fence", "promote")] == [StepState.DONE, StepState.DONE]
