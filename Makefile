@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: drill test test-fast check bench lock clean
+.PHONY: drill test test-fast test-all check bench soak lock clean
 
 drill: $(VENV)/ready
 	$(BIN)/dr lab doctor --fix
@@ -11,11 +11,15 @@ drill: $(VENV)/ready
 
 test: $(VENV)/ready
 	$(BIN)/dr lab doctor --fix
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not long"
+
+# what takes minutes each, too
+test-all: test
+	$(BIN)/python -m pytest -m long
 
 # no servers: seconds instead of minutes
 test-fast: $(VENV)/ready
-	$(BIN)/python -m pytest -m "not lab and not scenario"
+	$(BIN)/python -m pytest -m "not lab and not scenario and not long"
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .
@@ -24,6 +28,11 @@ check: $(VENV)/ready
 bench: $(VENV)/ready
 	$(BIN)/dr lab doctor --fix
 	$(BIN)/python tests/bench/bench.py
+
+# every scenario N times in a row: SOAK="--times 3 two-operators" for some of them
+soak: $(VENV)/ready
+	$(BIN)/dr lab doctor --fix
+	$(BIN)/python tests/bench/soak.py $(SOAK)
 
 $(VENV)/ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dr needs Python 3.11 or newer; set PYTHON=python3.11")'
