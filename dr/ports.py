@@ -10,17 +10,20 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
-from typing import ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar, runtime_checkable
 
+from dr.model.by_hand import Question
 from dr.model.events import Event, Record
 from dr.model.evidence import Evidence
 from dr.model.identity import IdentitySnapshot
 from dr.model.lag import Beat, ComponentView, LagSample
 from dr.model.plan import Acceptance, StepSpec
 from dr.model.runbook import KindConfig, Region, SecretRef
-from dr.model.scenario import Fault, Workload
-from dr.model.truth import CleanUp, Truth
 from dr.model.words import Intent
+
+if TYPE_CHECKING:  # what drills need, a status does not load
+    from dr.model.scenario import Fault, Workload
+    from dr.model.truth import CleanUp, Truth
 
 E = TypeVar("E")
 
@@ -184,6 +187,8 @@ class AttemptContext:
     evidence: everything found so far in this run, newest last. deadline: ``clock.monotonic()`` value; polls end there.
     cancelled: asked in every poll; True once a person cancelled or the lease was lost. say: one line for the live table.
     may_act: asked right before an effect: the lease is still ours. rpo: of the step's component.
+    pausing: asked where a step only waits: True once a person asked for a pause, which should not have to wait for that.
+    to_service: how long the plan takes from the start of this step until service is back; None for what comes after that, or unknown.
     """
 
     run_id: str
@@ -204,6 +209,8 @@ class AttemptContext:
     outage_began: datetime | None = None
     may_act: Callable[[], bool] = lambda: True
     cancelled: Callable[[], bool] = lambda: False
+    pausing: Callable[[], bool] = lambda: False
+    to_service: timedelta | None = None
     say: Callable[[str], None] = lambda _text: None
 
     def found(self, fact: type[E], component: str | None = None) -> E | None:
@@ -286,6 +293,14 @@ class IdentitySource(Protocol):
 
     def identities(self, region: str) -> IdentitySnapshot:
         """Reads them in a region now. Raises StepError."""
+
+
+@runtime_checkable
+class Questioned(Protocol):
+    """A kind of which a person can ask, without ``dr``, which region is the primary and what it holds."""
+
+    def question(self, region: str) -> Question:
+        """The commands. Pure: no I/O."""
 
 
 class World(Protocol):

@@ -75,6 +75,9 @@ class Answers:
         open_ = again or (not step.approved_by and step.state in (StepState.PENDING, StepState.WAITING_APPROVAL))
         if not open_:
             raise Refused(f"{event.step} is answered already: {step.state}", hint=f"dr runs {state.run_id}")
+        if step.spec.asks_text and not event.text.strip():  # refused here it costs nothing; the step would fail, and a planned move go back
+            how = f"dr approve {state.run_id} {event.step} --reason EVIDENCE"
+            raise Refused(f"{event.step} asks for evidence: a ticket, a link, what was seen", hint=how)
         if step.spec.kind == "approval":
             self._check_person(state, event)
 

@@ -20,24 +20,29 @@ from dr.engine import guards
 from dr.engine.planner import make_plan
 from dr.engine.runner import Runner
 from dr.engine.state import RunState
-from dr.errors import DrError, Refused, RunInFlight
-from dr.model.events import Accepted, CancelRequested, Event, OutageKnownFrom, Resumed, RunEnded, RunStarted, Turned
+from dr.errors import DrError, NotThere, Refused, RunInFlight, StateLost
+from dr.model.events import Accepted, CancelRequested, Event, OutageKnownFrom, Resumed, RunEnded, RunStarted, Turned, get_ready
 from dr.model.plan import Acceptance, Plan
 from dr.model.report import RunReport
-from dr.model.words import Intent, RunOutcome, RunStatus
+from dr.model.words import Intent, RunOutcome, RunStatus, Verb
 from dr.ports import Operation
 from dr.store.lease import SqliteLease
 
 
 @dataclass(frozen=True)
 class Hooks:
-    """What a viewer may want: the plan before it is touched (False: not now), with since when writes fail, where that is known; the run's id,
+    """What a viewer may want: the plan before it is touched (False: not now), with since when writes fail (None: not known); the run's id;
     the runner to interrupt."""
 
     confirm: Callable[[Plan, datetime | None], bool] = lambda _plan, _since: True
     on_start: Callable[[str], None] = lambda _run: None
     on_runner: Callable[[Runner], None] = lambda _runner: None
     say: Callable[[str, str], None] = lambda _step, _text: None
+
+
+_LOOK_SECONDS = 0.05
+_FIRST_RECORD = 20
+"""Looks for the first record of a run that holds the lease; it comes within milliseconds, or its process is gone."""
 
 
 def holder() -> str:
@@ -50,6 +55,7 @@ class Conductor:
 
     def __init__(self, state: State, runs: Runs) -> None:
         self.state, self.runs = state, runs
+        get_ready()
 
     def start(self, platform: Platform, request: Request, hooks: Hooks | None = None) -> RunReport:
         """Looks, plans, asks the guards, asks the person, and runs to the end or to a pause.
@@ -81,10 +87,17 @@ class Conductor:
             raise Refused("not confirmed; nothing was touched")
         run_id = _new_id(self.state.clock.now())
         lease = self.state.lease()
-        epoch = lease.acquire(platform.runbook.name, run_id, holder())
         try:
-            if len(self.state.journal.runs(platform.runbook.name)) != known:
-                raise Refused("another run was started meanwhile; nothing was touched", hint="dr status, then give the command again")
+            epoch = lease.acquire(platform.runbook.name, run_id, holder())
+        except RunInFlight as error:
+            if self._steps_aside(error.run_id, request):
+                return self.start(platform, request, hooks)
+            raise
+        try:
+            begun = [item for item in self.state.journal.runs(platform.runbook.name)[known:] if not self._steps_aside(item, request)]
+            if begun:
+                text = f"run {begun[-1]} was started meanwhile; nothing was touched"
+                raise Refused(text, hint=f"dr runs {begun[-1]}, then give the command again")
             first = self._first(platform, request, seen, plan, epoch)
             hooks.on_start(run_id)
             return self._run(platform, RunState(run_id), planned.operations, [first], lease, request.actor, hooks)
@@ -117,7 +130,7 @@ class Conductor:
         plan = state.current_plan
         live = self.state.lease().look(platform.runbook.name)
         held = live is not None and live.alive and live.run_id == run_id
-        if request.intent is Intent.FAILOVER and plan.intent is Intent.REPROTECT:
+        if (request.intent is Intent.FAILOVER and plan.intent is Intent.REPROTECT) or self._steps_aside(run_id, request):
             self._give_up(platform, request, state, held, hooks)
             return self.start(platform, request, hooks)
         if request.intent is Intent.FAILOVER and plan.intent.planned and request.to == plan.target:
@@ -134,9 +147,21 @@ class Conductor:
             return self.resume(run_id, actor=request.actor, acceptances=request.acceptances, hooks=hooks)
         raise RunInFlight(platform.runbook.name, run_id, state.holder, since, held=False)
 
+    def _steps_aside(self, run_id: str, request: Request) -> bool:
+        """A fence that the monitor tries again by itself never keeps a person waiting: whatever is asked for fences, too, where it must."""
+        for _ in range(_FIRST_RECORD):
+            try:
+                steps = self.runs.fold(run_id).current_plan.steps
+                break
+            except NotThere:  # it holds the lease and has not written its first record
+                self.state.clock.sleep(_LOOK_SECONDS)
+        else:
+            return False
+        return not request.fence_only and bool(steps) and all(step.verb is Verb.FENCE and step.optional for step in steps)
+
     def _give_up(self, platform: Platform, request: Request, state: RunState, held: bool, hooks: Hooks) -> None:
         """A re-protect, which may wait a quarter of an hour for a region to come back, does not stand in the way of a failover."""
-        cancel = CancelRequested(actor=request.actor, reason="a failover comes first")
+        cancel = CancelRequested(actor=request.actor, reason=f"a {request.intent} comes first")
         if held:
             self.state.inbox.put(state.run_id, cancel)
             self._await_end(state.run_id)
@@ -173,7 +198,7 @@ class Conductor:
             live = self.state.lease().look(state.current_plan.runbook)
             if state.status is RunStatus.ENDED or live is None or not live.alive or live.run_id != run_id:
                 return self.runs.report(run_id)
-            self.state.clock.sleep(0.1)
+            self.state.clock.sleep(_LOOK_SECONDS)
 
     def resume(self, run_id: str, *, actor: str, acceptances: Sequence[Acceptance] = (), hooks: Hooks | None = None) -> RunReport:
         """Goes on with a paused or abandoned run, here.
@@ -248,8 +273,15 @@ class Conductor:
             replan=lambda plan: self._operations(platform, plan), say=hooks.say,
         )  # fmt: skip
         hooks.on_runner(runner)
-        runner.run(first)
+        try:
+            runner.run(first)
+        except StateLost as error:
+            raise StateLost(error.message, hint=f"{error.hint}; with room again: {self._go_on(state.run_id)}") from error
         return self.runs.report(state.run_id)
+
+    def _go_on(self, run_id: str) -> str:
+        """What brings a run on whose journal could not be written any more; it may not even have begun."""
+        return f"dr resume {run_id}" if self.state.journal.records(run_id) else "give the same command again"
 
 
 def _outage_began(request: Request, seen: outlook.Outlook, plan: Plan) -> tuple[datetime | None, OutageKnownFrom]:

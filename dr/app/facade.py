@@ -19,13 +19,14 @@ from dr.model.events import Event, Record
 from dr.model.lag import ComponentView
 from dr.model.plan import Acceptance, Plan
 from dr.model.report import DrillReport, RunReport
-from dr.model.status import LagReport, RunSummary, StatusReport
+from dr.model.status import CheckReport, LagReport, RunSummary, StatusReport
 from dr.model.words import Intent
 from dr.ports import Operator, World
 
 if TYPE_CHECKING:
     from dr.app.answers import Answers
     from dr.app.conduct import Conductor, Hooks
+    from dr.model.period import PeriodReport
 
 
 class App:
@@ -101,6 +102,12 @@ class App:
         """``dr.status/1``."""
         return looking.status(self.runs, platform)
 
+    def check(self, platform: Platform, *, offline: bool) -> CheckReport:
+        """``dr.check/1``: the readiness report; ``offline``: of the file alone."""
+        from dr.app.readiness import check
+
+        return check(self.runs, platform, offline=offline)
+
     def lag(self, platform: Platform) -> LagReport:
         """``dr.lag/1``: one sample of each component that replicates, taken now."""
         return looking.lag(platform)
@@ -112,6 +119,13 @@ class App:
     def run_report(self, run_id: str) -> RunReport:
         """``dr.run/1`` of a run. Raises NotThere."""
         return self.runs.report(run_id)
+
+    def report(self, begin: datetime, end: datetime, runbook: Path | None = None) -> PeriodReport:
+        """``dr.report/1``: every run and drill of a period; of one runbook where named. Raises FileError, StateUnreadable."""
+        from dr.app.period import period
+        from dr.config.runbook import load_runbook
+
+        return period(self.runs, begin, end, None if runbook is None else load_runbook(runbook))
 
     def follow(self, run_id: str, stop: threading.Event, every: timedelta = timedelta(milliseconds=50)) -> Iterator[Sequence[Record]]:
         """New records of a run as they are written, by whichever process; ends with ``stop``, or when the caller has seen enough."""

@@ -7,7 +7,7 @@ attempt each, seconds long. It never waits for a region, never pauses, and stand
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ _AGAIN = (timedelta(seconds=5), timedelta(minutes=5))
 """The first and the longest wait between two tries; each is twice the one before."""
 _PROBE = timedelta(seconds=2)
 _NOT_REACHED = 255
-_THERE = (Role.PRIMARY, Role.SECONDARY, Role.STOPPED)
+_THERE = (Role.PRIMARY, Role.SECONDARY)
 
 
 class FenceRetry:
@@ -43,13 +43,13 @@ class FenceRetry:
         self._next = 0.0
         self._wait = _AGAIN[0]
 
-    def saw(self, seen: Round) -> None:
-        """One round. Only now and then the journal is asked what is owed, and the region whether it answers."""
+    def saw(self, _seen: Round) -> None:
+        """One round is over. Only now and then the journal is asked what is owed, and the region whether it answers."""
         clock = self._platform.site.clock
         if clock.monotonic() < self._next or (self._thread is not None and self._thread.is_alive()):
             return
         self._next = clock.monotonic() + _AGAIN[0].total_seconds()
-        self._thread = threading.Thread(target=self._look, args=(seen.views,), name="fence", daemon=True)
+        self._thread = threading.Thread(target=self._look, name="fence", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -57,9 +57,10 @@ class FenceRetry:
         if self._thread is not None:
             self._thread.join(FENCE_BUDGET.total_seconds())
 
-    def _look(self, views: Mapping[str, ComponentView]) -> None:
+    def _look(self) -> None:
         owed = {item.component for item in status.debt(self._conductor.runs, self._platform.runbook.name) if item.kind is DebtKind.FENCE}
-        back = sorted(name for name in owed & views.keys() if self._answers(views[name]))
+        # asked anew: what a round knows may be from before the disaster
+        back = sorted(name for name in owed & self._platform.kinds.keys() if self._answers(self._platform.kinds[name].view()))
         if back:
             self._fence(back)
         elif not owed:

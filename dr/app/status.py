@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Literal
 
 from dr import __version__
 from dr.app import outlook
@@ -14,8 +15,11 @@ from dr.model.base import seconds
 from dr.model.lag import ComponentView, Exposure, LagSample
 from dr.model.report import Debt, GuardReport
 from dr.model.status import ComponentStatus, LagLine, LagReport, LeaseStatus, Readiness, RunSummary, StatusReport
-from dr.model.words import Guard, Intent, Known, RunStatus
+from dr.model.words import Guard, Intent, Known, Role, RunStatus, Severity
+from dr.report.conclude import accepted_by
+from dr.report.conclude import guards as said
 from dr.report.debt import open_debt
+from dr.report.history import History
 
 
 def summary(runs: Runs, run_id: str) -> RunSummary:
@@ -28,7 +32,8 @@ def summary(runs: Runs, run_id: str) -> RunSummary:
         alive = bool(live is not None and live.alive and live.run_id == run_id)
     commands: tuple[str, ...] = ()
     if state.status is not RunStatus.ENDED:
-        commands = (f"dr pause {run_id}", f"dr cancel {run_id}") if alive else (f"dr resume {run_id}", f"dr cancel {run_id}")
+        go_on = f"dr pause {run_id}" if alive else f"dr resume {run_id}{accepted_by(said(History.read(runs.records(run_id))))}"
+        commands = (go_on, f"dr cancel {run_id}")
     assert state.started_at is not None, "a folded run has its first event"
     return RunSummary(
         run_id=run_id, runbook=plan.runbook, intent=plan.intent, from_region=plan.source, to_region=plan.target, status=state.status,
@@ -51,10 +56,12 @@ def status(runs: Runs, platform: Platform | None) -> StatusReport:
     """``dr.status/1``; without a platform: what this state directory knows, without asking anything of the network."""
     now = runs.state.clock.now()
     if platform is None:
-        open_runs = [runs.unfinished(name) for name in dict.fromkeys(item.runbook for item in runs.state.journal.listing())]
+        names = dict.fromkeys(item.runbook for item in runs.state.journal.listing())
+        open_runs = [runs.unfinished(name) for name in names]
         return StatusReport(
             tool_version=__version__, state_directory=str(runs.state.directory), at=now,
             in_flight=tuple(summary(runs, run_id) for run_id in open_runs if run_id is not None),
+            debt=tuple(item for name in names for item in debt(runs, name)),
         )  # fmt: skip
     seen = outlook.look(platform)
     name = platform.runbook.name
@@ -106,8 +113,20 @@ def _component(platform: Platform, view: ComponentView, seen: outlook.Outlook) -
         lag_age_seconds=seconds(seen.at - view.lag.at) if view.lag else None,
         recovery_point=view.lag.recovery_point if view.lag else None, exposure_seconds=seconds(exposed.value) if exposed else None,
         exposure_state=exposed.state if exposed else Known.UNKNOWN, exposure_reason=exposed.reason if exposed else "no data of its own",
-        rpo_met=_met(exposed, rpo), findings=view.findings,
+        rpo_met=_met(exposed, rpo), findings=view.findings, readiness=_ready(platform, view, seen),
     )  # fmt: skip
+
+
+def _ready(platform: Platform, view: ComponentView, seen: outlook.Outlook) -> Literal["ready", "warnings", "not-ready"] | None:
+    """Whether one component could be moved to the other side; None where there is no one other side."""
+    others = [name for name in platform.runbook.regions if name != (seen.primary or platform.runbook.home)]
+    if len(others) != 1:
+        return None
+    there = view.regions.get(others[0])
+    severities = {item.severity for item in view.findings}
+    if Severity.ERROR in severities or (there is not None and there.role not in (Role.PRIMARY, Role.SECONDARY)):
+        return "not-ready"
+    return "warnings" if Severity.WARNING in severities else "ready"
 
 
 def _readiness(runs: Runs, platform: Platform, seen: outlook.Outlook) -> Readiness | None:

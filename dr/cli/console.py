@@ -49,16 +49,21 @@ def complain(error: DrError, *, as_json: bool = False) -> None:
         click.secho("Try: ", fg="cyan", err=True, nl=False)
         click.echo(error.hint, err=True)
     if as_json:
-        body = {
-            "schema": "dr.error/1",
-            "error": type(error).__name__,
-            "message": error.message,
-            "hint": error.hint,
-            "exit_code": int(error.exit_code),
-        }
-        if isinstance(error, GuardsRefused):
-            body["guards"] = [{"name": str(name), "reason": reason} for name, reason in error.verdicts]
-        click.echo(json.dumps(body, indent=2))
+        emit_error(error)
+
+
+def emit_error(error: DrError) -> None:
+    """``dr.error/1`` on stdout."""
+    body = {
+        "schema": "dr.error/1",
+        "error": type(error).__name__,
+        "message": error.message,
+        "hint": error.hint,
+        "exit_code": int(error.exit_code),
+    }
+    if isinstance(error, GuardsRefused):
+        body["guards"] = [{"name": str(name), "reason": reason} for name, reason in error.verdicts]
+    click.echo(json.dumps(body, indent=2))
 
 
 def clock_time(moment: datetime | None) -> str:

@@ -67,12 +67,25 @@ def command(scenario: Path, world: str | None, junit: Path | None, report: Path 
     finally:
         app.close()
     keep(result, base)
+    _keep_for_reports(result, base)
     _write(result, lag, junit, report)
     if as_json:
         emit(result)
     else:
         show_drill(result, picture())
     return ExitCode.DONE if result.verdict == "passed" else ExitCode.FAILED
+
+
+def _keep_for_reports(result: DrillReport, base: Path) -> None:
+    """The record lies beside the operator's own journal, too: ``dr report`` tells of runs and drills together."""
+    from dr.app import App
+    from dr.config.settings import state_directory
+    from dr.drill.record import keep
+
+    own = App(state_directory()).state
+    if own.directory != base:
+        own.make()
+        keep(result, own.directory)
 
 
 @contextmanager
@@ -176,6 +189,7 @@ def _truth(truth: TruthReport, console: Console) -> None:
     outage = span(truth.outage_seconds) if truth.outage_seconds is not None else "not over"
     console.print(
         f"  seen from outside: outage {outage}, {truth.lost_writes} of {truth.acknowledged_writes} acknowledged writes lost"
-        f" (window {span(truth.loss_window_seconds)})",
+        f" (window {span(truth.loss_window_seconds)})"
+        + (f", {truth.unconfirmed_writes} more unconfirmed: their Deployment did not answer" if truth.unconfirmed_writes else ""),
         soft_wrap=True,
     )

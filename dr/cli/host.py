@@ -14,6 +14,8 @@ from dr.errors import ExitCode
 from dr.model.words import RunOutcome
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from dr.app import App
     from dr.app.conduct import Hooks
     from dr.engine.runner import Runner
@@ -56,7 +58,8 @@ class Interrupts:
 
 
 def hold(
-    app: App, go: Callable[[Hooks], RunReport | None], *, as_json: bool, confirm: Callable[[Plan], bool] = lambda _plan: True
+    app: App, go: Callable[[Hooks], RunReport | None], *, as_json: bool,
+    confirm: Callable[[Plan, datetime | None], bool] = lambda _plan, _since: True,
 ) -> int:  # fmt: skip
     """Starts or takes over a run and stays with it.
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dr.lab.parts import Part
     from dr.model.scenario import Fault
 
-SERVERS = ("postgres", "dns", "runtime", "agent")
+SERVERS = ("postgres", "dns", "runtime", "agent", "log-sync", "log-writer")
 
 
 @click.group()
@@ -182,6 +182,23 @@ def spoil(region: str, what: str, as_json: bool) -> int:
 
     made = Fault(at=timedelta(0), spoil=Spoil(region=region, what=what))
     return _inject(made, f"{region} ({what}) is spoiled", as_json=as_json)
+
+
+@fault.command(cls=DrCommand)
+@click.argument("region")
+@click.argument("by")
+@json_option
+def slow(region: str, by: str, as_json: bool) -> int:
+    """REGION takes its first write BY (such as 15s) after its database could: capacity that comes late. 0s takes it back."""
+    from dr.errors import UsageError
+    from dr.model.base import parse_duration
+    from dr.model.scenario import Fault, Slow
+
+    try:
+        made = Fault(at=timedelta(0), slow=Slow(region=region, server="runtime", by=parse_duration(by)))
+    except ValueError as error:
+        raise UsageError(f"{by}: {error}", hint=f"dr lab fault slow {region} 15s") from None
+    return _inject(made, f"{region}/runtime is slow by {by}", as_json=as_json)
 
 
 @fault.command(cls=DrCommand)

@@ -9,12 +9,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from dr.cli.console import clock_time, picture, say
-from dr.cli.forecast import elapsed, forecast
+from dr.engine.forecast import elapsed, forecast
 from dr.engine.machine import apply
 from dr.engine.state import RunState, StepRun
 from dr.errors import DrError
 from dr.model.base import show_duration
-from dr.model.events import Event, Record, RetryScheduled, StepEnded
+from dr.model.events import Event, Observed, Record, RetryScheduled, StepEnded
+from dr.model.evidence import PredictedLate
 from dr.model.words import RunStatus, StepState
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ _SIGNS = {
     StepState.ALREADY: ("✔", "green"), StepState.SKIPPED: ("↷", "yellow"), StepState.FAILED: ("✘", "red"),
     StepState.CANCELLED: ("–", "dim"), StepState.UNDOING: ("↺", "cyan"), StepState.UNDONE: ("↺", "dim"),
 }  # fmt: skip
+
+NO_RETURN = ("── point of no return ──", "ahead", "passed")
+"""The row before the first step that cannot be undone, and what it says."""
 
 
 class Followed(Protocol):
@@ -47,6 +51,7 @@ class Watcher:
         self._app, self._run_id, self._now, self._terminal = app, run_id, now, terminal
         self._state = RunState(run_id)
         self._waiting: list[str] = []
+        self._no_return = False
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watch", daemon=True)
@@ -91,6 +96,7 @@ class Watcher:
                     apply(self._state, event, at)
                 if lines:
                     self._line(event, at)
+                    self._mark(at)
                     self._ask()
             if self._state.status in (RunStatus.PAUSED, RunStatus.ENDED):
                 return
@@ -106,10 +112,23 @@ class Watcher:
         elif event.event in ("run-started", "turned"):
             plan = self._state.current_plan
             text = f"run {self._run_id}: {plan.intent} of {plan.runbook} from {plan.source} to {plan.target}, {len(plan.steps)} steps"
+        elif isinstance(event, Observed) and isinstance(event.evidence, PredictedLate):
+            text = f"LATE: {event.evidence}"
         elif event.event not in ("step-started", "retry-due", "undo-started", "observed"):
             text = f"{event.event} {getattr(event, 'step', '')} {getattr(event, 'reason', '')}".rstrip()
         if text:
             say(f"{clock_time(at)}  {text}")
+
+    def _mark(self, at: datetime) -> None:
+        """Says when the point of no return is reached; and that it was not, where a guard stopped the step that would have been it."""
+        passed = self._state.past_no_return
+        if passed and not self._no_return:
+            steps = self._state.steps.values()
+            step = next((item.spec.id for item in steps if item.spec.irreversible and (item.look_first or item.state.active)), "a step")
+            say(f"{clock_time(at)}  point of no return: {step} begins, once it has acted there is no way back")
+        elif self._no_return and not passed:
+            say(f"{clock_time(at)}  point of no return: not passed, nothing irreversible was done")
+        self._no_return = passed
 
     def _ask(self) -> None:
         """Says once for each step that it waits for a person, with the command."""
@@ -140,7 +159,10 @@ def table(state: RunState, now: datetime) -> RenderableType:
         grid.add_column(name, justify="right" if name in ("elapsed", "budget left") else "left", overflow="ellipsis", no_wrap=True)
     steps = list(state.steps.values())
     shown = _nearest(steps)
+    marked = next((step.spec.id for step in shown if step.spec.irreversible), None)
     for step in shown:
+        if step.spec.id == marked:
+            grid.add_row("", NO_RETURN[0], NO_RETURN[1 + state.past_no_return], style="red" if state.past_no_return else "dim")
         grid.add_row(*_row(step, now), style=_SIGNS[step.state][1])
     if len(shown) < len(steps):
         done = sum(step.state.satisfied for step in steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -10,7 +11,7 @@ from typing import NoReturn
 import click
 
 from dr import __version__
-from dr.errors import DrError, ExitCode
+from dr.errors import DrError, ExitCode, UsageError
 
 SECTIONS: dict[str, dict[str, str]] = {
     "Look": {
@@ -18,7 +19,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "plan": "The graph of a run, its critical path and predicted RTA; touches nothing.",
         "lag": "Replication lag and exposure of each component against its RPO.",
         "runs": "All runs, or one in full.",
-        "runbook": "Check a runbook, or print its JSON Schema.",
+        "runbook": "Check a runbook, render it for people to do by hand, or print its JSON Schema.",
     },
     "Move": {
         "failover": "Make REGION primary although the old primary is lost or given up.",
@@ -37,6 +38,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "drill": "Play a scenario against real servers on this machine and judge it.",
         "lab": "The two regions on this machine: start, stop, look, break.",
         "monitor": "Sample lag, write heartbeats and serve metrics until stopped.",
+        "report": "Every run and drill of a period, lag history against the objectives, open debt.",
     },
 }
 
@@ -79,6 +81,11 @@ def run(argv: Sequence[str]) -> int:
         result = cli.main(list(argv), prog_name="dr", standalone_mode=False)
     except click.ClickException as error:
         error.show()
+        if "--json" in argv:
+            from dr.cli.console import emit_error
+
+            context = getattr(error, "ctx", None)
+            emit_error(UsageError(error.format_message(), hint=f"{context.command_path if context else 'dr'} --help"))
         return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt):
         # click would exit 1, which means "failed" here
@@ -87,13 +94,15 @@ def run(argv: Sequence[str]) -> int:
     except DrError as error:
         from dr.cli.console import complain
 
-        complain(error)
+        complain(error, as_json="--json" in argv)
         return error.exit_code
     return int(result or 0)
 
 
 def main() -> NoReturn:
     """The console script."""
+    # loading a command makes tens of thousands of objects that all stay: looking through them for garbage is a tenth of a status
+    gc.set_threshold(50_000, 10, 10)
     try:
         code = run(sys.argv[1:])
         sys.stdout.flush()

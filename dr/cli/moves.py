@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from dr.cli.console import picture, say
+from dr.cli.console import clock_time, picture, say
 from dr.cli.options import acceptance_options, actor_option, application, file_argument, json_option, opened, reason_option, state_option
 from dr.errors import UsageError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from dr.app.conduct import Hooks
     from dr.app.platform import Platform
     from dr.model.plan import Plan
@@ -104,7 +106,7 @@ def carry_out(intent: Intent, options: Mapping[str, object]) -> int:
             platform, intent, to, actor=who, reason=wanted.reason, acceptances=given, outage_began=began, only=wanted.only, hooks=hooks
         )  # fmt: skip
 
-    return hold(app, go, as_json=wanted.as_json, confirm=(lambda _plan: True) if wanted.yes else _ask)
+    return hold(app, go, as_json=wanted.as_json, confirm=(lambda _plan, _since: True) if wanted.yes else _ask)
 
 
 def terminal() -> bool:
@@ -120,34 +122,37 @@ def _ask_region(platform: Platform, *, asked: bool) -> str:
     return answer
 
 
-def _ask(plan: Plan) -> bool:
+def _ask(plan: Plan, since: datetime | None) -> bool:
     """Shows the plan and asks for the runbook's name typed in full; False for anything else."""
     from dr.cli.plan_view import show_plan
 
     show_plan(plan, picture(err=True))
     say("")
-    say(question(plan))
+    say(question(plan, since))
     typed: str = click.prompt(f"type the runbook's name, {plan.runbook}, to go on", default="", show_default=False, err=True)
     return typed.strip() == plan.runbook
 
 
-def question(plan: Plan) -> str:
-    """``failover of airflow-lab: from east, unreachable since 02:40:11Z, to west``."""
-    return f"{plan.intent} of {plan.runbook}: from {plan.source}, {_seen(plan)}, to {plan.target}"
+def question(plan: Plan, since: datetime | None = None) -> str:
+    """``failover of airflow-lab: from east, unreachable since 02:40:11Z, to west, whose newest data is of 02:40:09Z``.
+
+    since: since when writes fail there, as the monitor or the operator says; None where nobody knows.
+    """
+    points = [view.lag.recovery_point for view in plan.views if view.lag is not None and view.lag.recovery_point is not None]
+    data = f", whose newest data is of {clock_time(min(points))}" if points else ""
+    return f"{plan.intent} of {plan.runbook}: from {plan.source}, {_seen(plan, since)}, to {plan.target}{data}"
 
 
-def _seen(plan: Plan) -> str:
-    """How the source looks: the worst role that any component has there, and since when the secondary has heard nothing."""
-    from dr.cli.console import clock_time
+def _seen(plan: Plan, since: datetime | None) -> str:
+    """How the source looks: the worst role that any component has there, and since when."""
     from dr.model.words import Role
 
     roles = {view.regions[plan.source].role for view in plan.views if plan.source in view.regions}
-    points = [view.lag.recovery_point for view in plan.views if view.lag is not None and view.lag.recovery_point is not None]
-    since = f" since {clock_time(min(points))}" if points else ""
+    when = f" since {clock_time(since)}" if since is not None else ""
     if Role.UNREACHABLE in roles:
-        return f"unreachable{since}"
+        return f"unreachable{when}"
     if Role.STOPPED in roles:
-        return f"stopped{since}"
+        return f"stopped{when}"
     if Role.PRIMARY in roles:
         return "which is up and primary"
     return "which follows" if Role.SECONDARY in roles else "of unknown state"

@@ -118,6 +118,8 @@ def serve(requests: IO[str], answers: IO[str]) -> None:
 
 def prepare(runbook: Path | None) -> None:
     """Loads what a failover needs; a runbook that cannot be read is the command's business to complain of."""
+    from dr.model.events import get_ready
+
     for module in _AHEAD:
         import_module(module)
     if runbook is not None:
@@ -126,6 +128,7 @@ def prepare(runbook: Path | None) -> None:
 
         with contextlib.suppress(DrError):
             App(state_directory()).load(runbook).close()
+    get_ready()
     # what is loaded by now lives for ever: no collection needs to look at it in the middle of a failover
     gc.collect()
     gc.freeze()

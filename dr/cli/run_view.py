@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dr.cli.console import clock_time, date_time, span
-from dr.model.report import RunReport, StepReport
+from dr.model.report import AccountedReport, RunReport, StepReport
 from dr.model.words import FenceState, Known, RunOutcome, StepState, Verdict
 
 if TYPE_CHECKING:
@@ -33,14 +33,16 @@ def show_run(report: RunReport, console: Console, *, steps: bool = False) -> Non
     for guard in report.guards:
         if guard.verdict is not Verdict.PASSED:
             by = f" by {guard.overridden_by}" if guard.overridden_by else ""
-            console.print(f"  guard {guard.name} {guard.verdict}{by}: {guard.reason}", style="yellow", soft_wrap=True)
+            where = f" at {guard.step}" if guard.step else ""
+            console.print(f"  guard {guard.name} {guard.verdict}{by}{where}: {guard.reason}", style="yellow", soft_wrap=True)
     for deviation in report.deviations:
         console.print(f"  deviation: {deviation}", style="yellow", soft_wrap=True)
     if report.debt:
         console.print("left to be done:", style="bold")
         for debt in report.debt:
             console.print(f"  {debt.kind} {debt.component}: {debt.text}", soft_wrap=True)
-            console.print(f"    {debt.command}", style="cyan", soft_wrap=True)
+            owner = f"   owner: {debt.owner}" if debt.owner else ""
+            console.print(f"    {debt.command}{owner}", style="cyan", soft_wrap=True)
     if report.hint:
         console.print(f"Next: {report.hint}", style="cyan", soft_wrap=True)
 
@@ -59,6 +61,9 @@ def _objectives(report: RunReport, console: Console) -> None:
         console.print(f"  {name:<28} {most}{span(actual)} of {span(limit)} ({name[0]}{name[1]}O): {word}", style=style)
     parts = report.rta_breakdown_seconds
     named = (("detect", parts.detect), ("decide", parts.decide), ("execute", parts.execute), ("propagate", parts.propagate))
+    if report.point_of_no_return_at is not None:
+        passed = f"passed {clock_time(report.point_of_no_return_at)}, {report.point_of_no_return_step}"
+        console.print(f"  point of no return: {passed}", soft_wrap=True)
     split = [f"{name} {span(value)}" for name, value in (*named, ("verify", parts.verify)) if value is not None]
     if split:
         console.print("  " + " · ".join(split))
@@ -88,9 +93,24 @@ def _platform(report: RunReport, console: Console) -> None:
         facts.append(f"identities {report.identities.checked} checked, {changed} changed or missing")
     tasks = report.tasks
     if tasks.in_flight is not None:
-        facts.append(f"tasks in flight {tasks.in_flight}: {tasks.requeued} requeued, {tasks.failed} failed, {tasks.lost} lost")
+        lost = "an unknown number of others lost" if tasks.lost is None else f"{tasks.lost} lost"
+        facts.append(f"tasks in flight {tasks.in_flight}: {tasks.requeued} requeued, {tasks.failed} failed, {lost}")
     if facts:
         console.print("  " + " · ".join(facts), soft_wrap=True)
+    for item in report.accounted:
+        _accounted(item, console)
+
+
+def _accounted(item: AccountedReport, console: Console) -> None:
+    """One line an account; what is not equal is named."""
+    parts = [f"{item.missing_total} missing", f"{item.differing_total} differing", f"{item.conflicts_total} conflicts"]
+    other = "" if item.complete else ", the other side was not asked"
+    names = ", ".join((*item.missing, *item.differing, *item.conflicts)[:5])
+    console.print(
+        f"  {item.component} in {item.region}: {item.equal} of {item.checked} equal, {', '.join(parts)}, {item.repaired} repaired{other}"
+        + (f": {names}" if names else ""),
+        style="yellow" if item.unequal or item.conflicts_total else None, soft_wrap=True,
+    )  # fmt: skip
 
 
 def show_steps(report: RunReport, console: Console) -> None:

@@ -1,4 +1,4 @@
-"""``dr runbook check`` and ``dr runbook schema``."""
+"""``dr runbook check``, ``dr runbook render`` and ``dr runbook schema``."""
 
 from __future__ import annotations
 
@@ -11,60 +11,89 @@ import click
 from dr.cli.options import DrCommand, application, file_argument, json_option, opened, state_option
 
 if TYPE_CHECKING:
-    from dr.model.lag import ComponentView, Finding
+    from dr.model.status import CheckReport
 
 
 @click.group()
 def command() -> None:
-    """Check a runbook, or print its JSON Schema."""
+    """Check a runbook, render it for people, or print its JSON Schema."""
 
 
 @command.command(cls=DrCommand)
 @file_argument("runbook")
-@click.option("--offline", is_flag=True, help="Only the file: ask nothing of the network.")
+@click.option("--offline", is_flag=True, help="Only the file: no credential, no network, nothing remembered.")
 @state_option
 @json_option
 def check(runbook: Path, offline: bool, state: str | None, as_json: bool) -> int:
-    """Read RUNBOOK and look whether a failover would find what it needs.
+    """The readiness report: would a failover find what it needs, what does not fit, what to do about it.
 
-    Exit 2: the file is wrong. Exit 3: a finding of severity error. A region that cannot be asked from here is a warning.
+    Looks at the file, at credentials, at both regions as they are now, and at how old what we know is. Exit 2: the file is wrong.
+    Exit 3: a finding of severity error; where nothing can be reached from here, ask with --offline.
     """
-    from dr.cli.console import emit
-    from dr.errors import ExitCode
-    from dr.model.status import CheckReport
-    from dr.model.words import Severity
-
     app = application(state)
-    platform = opened(app, runbook)
-    found = [] if offline else findings(app.views(platform))
-    order = list(Severity)
-    found.sort(key=lambda item: order.index(item.severity))
-    code = ExitCode.REFUSED if any(item.severity is Severity.ERROR for item in found) else ExitCode.DONE
-    report = CheckReport(runbook=platform.runbook.name, sha256=platform.runbook.sha256, findings=tuple(found), exit_code=code)
+    report = app.check(opened(app, runbook), offline=offline)
     if as_json:
+        from dr.cli.console import emit
+
         emit(report)
-        return code
-    for item in found:
-        click.secho(f"{item.severity}: ", fg={"error": "red", "warning": "yellow"}.get(item.severity, "cyan"), nl=False)
-        click.echo(f"{item.component}: {item.fact}" + (f"\n  Try: {item.fix}" if item.fix else ""))
-    names = ", ".join(f"{name} ({item.kind})" for name, item in platform.runbook.components.items())
-    click.echo(f"{runbook}: {'not ready' if code else 'good'}; {names}")
-    return code
+    else:
+        _show(runbook, report)
+    return report.exit_code
 
 
-def findings(views: tuple[ComponentView, ...]) -> list[Finding]:
-    """What the kinds found, and a warning for each region that could not be asked."""
-    from dr.model.lag import Finding
-    from dr.model.words import Role, Severity
+def _show(runbook: Path, report: CheckReport) -> None:
+    """Findings, most severe first, then what was looked at, then the answer."""
+    colours = {"error": "red", "warning": "yellow", "info": "cyan"}
+    for severity, colour in colours.items():
+        found = [item for item in report.findings if item.severity == severity]
+        if found:
+            click.secho(f"{severity} ({len(found)})", fg=colour, bold=True)
+        for item in found:
+            named = not item.component or item.component in item.fact
+            click.secho("  " if named else f"  {item.component}: ", fg=colour, nl=False)
+            click.echo(item.fact + (f"\n    Try: {item.fix}" if item.fix else ""))
+    click.echo("checked:")
+    for group in report.groups:
+        count = group.reason or f"{group.passed} of {group.checked} checks passed"
+        click.echo(f"  {group.name:<12} {count}; {group.about}" if not group.reason else f"  {group.name:<12} {count}")
+    errors, warnings = (sum(item.severity == severity for item in report.findings) for severity in ("error", "warning"))
+    verdict = "not ready" if errors else f"ready, with {warnings} warning{'s' if warnings > 1 else ''}" if warnings else "ready"
+    way = f" from {report.from_region} to {report.to_region}" if report.to_region else ""
+    if any(group.reason for group in report.groups):
+        verdict += ", as far as the file tells"
+    click.secho(f"{runbook}: a failover{way} is {verdict}", fg="red" if errors else "yellow" if warnings else "green")
 
-    found: list[Finding] = []
-    for view in views:
-        found += view.findings
-        for region, seen in view.regions.items():
-            if seen.role in (Role.UNREACHABLE, Role.UNKNOWN):
-                fact = f"{region} is {seen.role}, so nothing there was checked" + (f": {seen.reason}" if seen.reason else "")
-                found.append(Finding(component=view.component, severity=Severity.WARNING, fact=fact))
-    return found
+
+@command.command(cls=DrCommand)
+@file_argument("runbook")
+@click.option(
+    "--intent",
+    type=click.Choice(["failover", "switchover", "failback", "reprotect"]),
+    default="failover",
+    show_default=True,
+    help="What is to be done by hand.",
+)
+@click.option("--to", metavar="REGION", help="The region that is to be primary (default: the one that is not home; failback: home).")
+@click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write it there instead of stdout.")
+@state_option
+def render(runbook: Path, intent: str, to: str | None, output: Path | None, state: str | None) -> int:
+    """The command and the check for every step, as Markdown, for the day the tool is gone.
+
+    Needs neither region: nothing is asked. The same file gives the same text.
+    """
+    from dr.app.by_hand import render as rendered
+    from dr.errors import UsageError
+    from dr.model.words import Intent
+
+    text = rendered(opened(application(state), runbook), Intent(intent), to)
+    if output is None:
+        click.echo(text, nl=False)
+        return 0
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{output} cannot be written: {error.strerror}", hint="-o FILE, in a folder that is there") from error
+    return 0
 
 
 @command.command(cls=DrCommand)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,15 +13,17 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from dr.app import App
+    from dr.model.report import RunReport
     from dr.model.status import RunSummary
 
 
 @click.command(cls=DrCommand)
 @click.argument("run_id", metavar="[RUN]", required=False)
 @click.option("--watch", is_flag=True, help="Follow RUN until it ends or pauses, whichever process holds it.")
+@click.option("--html", "page", type=click.Path(path_type=Path), metavar="FILE", help="RUN as one self-contained HTML file.")
 @state_option
 @json_option
-def command(run_id: str | None, watch: bool, state: str | None, as_json: bool) -> int:
+def command(run_id: str | None, watch: bool, page: Path | None, state: str | None, as_json: bool) -> int:
     """All runs of this state directory, newest first; with RUN its steps, objectives and debt."""
     from dr.cli.console import emit, picture
     from dr.errors import UsageError
@@ -28,8 +31,9 @@ def command(run_id: str | None, watch: bool, state: str | None, as_json: bool) -
 
     app = application(state)
     if run_id is None:
-        if watch:
-            raise UsageError("--watch needs a run", hint="dr runs, then dr runs RUN --watch")
+        if watch or page is not None:
+            option = "--watch" if watch else "--html FILE"
+            raise UsageError(f"{option} needs a run", hint=f"dr runs, then dr runs RUN {option}")
         summaries = app.list_runs()
         if as_json:
             emit(RunList(runs=summaries))
@@ -42,8 +46,23 @@ def command(run_id: str | None, watch: bool, state: str | None, as_json: bool) -
         _watch(app, run_id)
     from dr.cli.host import show
 
-    show(app.run_report(run_id), as_json=as_json, steps=True)
+    report = app.run_report(run_id)
+    if page is not None:
+        _write(app, report, page)
+    show(report, as_json=as_json, steps=True)
     return 0
+
+
+def _write(app: App, report: RunReport, page: Path) -> None:
+    """The page with the lag of the time before, where the monitor still has it."""
+    from dr.cli.console import say
+    from dr.report.html import BEFORE, render_run
+
+    disaster = report.stamps.outage_began or report.stamps.decided
+    lag = [] if disaster is None else app.state.samples.history(report.runbook, disaster - BEFORE)
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(render_run(report, lag), encoding="utf-8")
+    say(f"report: {page}")
 
 
 def _watch(app: App, run_id: str) -> None:

@@ -11,6 +11,8 @@ import click
 from dr.cli.options import DrCommand, application, json_option, opened, state_option
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rich.console import Console
 
     from dr.model.status import ComponentStatus, Readiness, RunSummary, StatusReport
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 def command(runbook: Path | None, state: str | None, as_json: bool) -> int:
     """Who is primary, lag and exposure of each component against its RPO, runs in flight, debt; can we fail over now.
 
-    Without RUNBOOK: the runs in flight of this state directory, asking nothing of the network.
+    Without RUNBOOK: the runs in flight and the debt of this state directory, asking nothing of the network.
     """
     if runbook is None and _never_used(state, as_json=as_json):
         return 0
@@ -33,7 +35,7 @@ def command(runbook: Path | None, state: str | None, as_json: bool) -> int:
         from dr.cli.console import emit
 
         emit(report)
-    elif runbook is None and not report.in_flight:
+    elif runbook is None and not report.in_flight and not report.debt:
         click.echo(f"no run in flight in {report.state_directory}")
     else:
         from dr.cli.console import picture
@@ -48,7 +50,7 @@ def _never_used(state: str | None, *, as_json: bool) -> bool:
 
     directory = state_directory(state)
     try:
-        empty = not any(directory.iterdir())
+        empty = not any(path.name.startswith("journal.db") for path in directory.iterdir())  # drills alone leave nothing to be said
     except FileNotFoundError:
         empty = True
     except OSError:
@@ -79,7 +81,7 @@ def show_status(report: StatusReport, console: Console) -> None:
         where = f"primary: {report.primary}" if report.primary else "primary: not clear"
         home = "" if report.primary == report.home else f" (home is {report.home})"
         console.print(f"{report.runbook}   {where}{home}", style="bold")
-        _components(report.components, console)
+        _components(report.components, report.at, console)
     if report.readiness is not None:
         _readiness(report.readiness, console)
     for run in report.in_flight:
@@ -89,29 +91,31 @@ def show_status(report: StatusReport, console: Console) -> None:
         for debt in report.debt:
             age = f" (since {span((report.at - debt.since).total_seconds())})" if debt.since else ""
             console.print(f"  {debt.kind} {debt.component}: {debt.text}{age}", soft_wrap=True)
-            console.print(f"    {debt.command}", style="cyan", soft_wrap=True)
+            owner = f"   owner: {debt.owner} (run {debt.run_id})" if debt.owner else ""
+            console.print(f"    {debt.command}{owner}", style="cyan", soft_wrap=True)
     if report.lease is not None and report.lease.scope == "local":
         console.print("lease: local; only runs of this machine are kept apart", style="dim")
 
 
-def _components(components: tuple[ComponentStatus, ...], console: Console) -> None:
+def _components(components: tuple[ComponentStatus, ...], at: datetime, console: Console) -> None:
     from rich import box
     from rich.table import Table
 
     from dr.cli.console import span
 
     table = Table(box=box.SIMPLE, pad_edge=False)
-    for name in ("component", "regions", "lag", "sampled", "would be lost", "RPO", "against RPO"):
+    for name in ("component", "regions", "lag", "recovery point", "sampled", "would be lost", "RPO", "against RPO", "ready"):
         table.add_column(name, overflow="fold")
     for item in components:
         regions = "  ".join(f"{name}: {view.role}" for name, view in item.regions.items())
         if item.exposure_reason and item.exposure_seconds is None and item.lag_age_seconds is None:
-            table.add_row(item.id, regions, "-", "-", "-", "-", item.exposure_reason)
+            table.add_row(item.id, regions, "-", "-", "-", "-", "-", item.exposure_reason, _ready(item))
             continue
         word, style = {True: ("within", "green"), False: ("ABOVE", "red"), None: ("unknown", "yellow")}[item.rpo_met]
         age = "-" if item.lag_age_seconds is None else f"{span(item.lag_age_seconds)} ago"
         table.add_row(
-            item.id, regions, span(item.lag_seconds), age, span(item.exposure_seconds), span(item.rpo_seconds), word, style=style
+            item.id, regions, span(item.lag_seconds), _point(item.recovery_point, at), age, span(item.exposure_seconds),
+            span(item.rpo_seconds), word, _ready(item), style=style,
         )  # fmt: skip
     console.print(table)
     for item in components:
@@ -121,6 +125,24 @@ def _components(components: tuple[ComponentStatus, ...], console: Console) -> No
         for finding in item.findings:
             fix = f"  Try: {finding.fix}" if finding.fix else ""
             console.print(f"  {finding.severity}: {finding.component}: {finding.fact}{fix}", soft_wrap=True)
+
+
+def _ready(item: ComponentStatus) -> str:
+    """``ready``, or how many findings speak against it."""
+    if item.readiness in (None, "ready"):
+        return "-" if item.readiness is None else "ready"
+    errors = sum(found.severity == "error" for found in item.findings)
+    warnings = sum(found.severity == "warning" for found in item.findings)
+    if item.readiness == "warnings":
+        return f"{warnings} warning{'s' if warnings > 1 else ''}"
+    return f"NOT: {errors} error{'s' if errors > 1 else ''}" if errors else "NOT: no answer"
+
+
+def _point(moment: datetime | None, at: datetime) -> str:
+    """The time of day; with the date where that is not today's."""
+    from dr.cli.console import clock_time, date_time
+
+    return "unknown" if moment is None else clock_time(moment) if moment.date() == at.date() else date_time(moment)
 
 
 def _readiness(ready: Readiness, console: Console) -> None:

@@ -16,7 +16,7 @@ from dr.model.base import parse_duration
 from dr.model.scenario import Scenario
 from dr.model.words import Guard
 
-_TARGETS = ("kill", "freeze", "thaw", "cut", "bring_back", "spoil")
+_TARGETS = ("kill", "freeze", "thaw", "cut", "bring_back", "spoil", "slow")
 
 
 def load_scenario(path: Path, kinds: Kinds | None = None) -> Scenario:

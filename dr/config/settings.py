@@ -7,13 +7,24 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from dr.errors import UsageError
+from dr.errors import StateUnreadable, UsageError
 
 WORLDS = ("live", "lab", "sim")
 
 
 def state_directory(option: str | None = None, environment: Mapping[str, str] = os.environ) -> Path:
-    """Where journal, samples and artefacts are kept: ``--state``, else ``DR_STATE``, else the user's state directory. Not created here."""
+    """Where journal, samples and artefacts are kept: ``--state``, else ``DR_STATE``, else the user's state directory. Not created here.
+
+    Raises:
+        StateUnreadable: something else than a directory is there; "no runs" would be a dangerous answer.
+    """
+    directory = _chosen(option, environment)
+    if directory.exists() and not directory.is_dir():
+        raise StateUnreadable(f"{directory} is not a directory", hint="--state DIRECTORY, or set DR_STATE")
+    return directory
+
+
+def _chosen(option: str | None, environment: Mapping[str, str]) -> Path:
     chosen = option or environment.get("DR_STATE")
     if chosen:
         return Path(chosen).expanduser().absolute()

@@ -76,7 +76,9 @@ def run_drill(drill: Drill) -> DrillReport:
     except DrError as problem:
         error = "; ".join(text for text in (error, problem.message, f"try: {problem.hint}" if problem.hint else "") if text)
     running = drill.scenario.workload.running_tasks
-    lines = score(drill.scenario.expect, Results(runs, truth, played.exit_codes(), played.last_exit(), running)) + played.missed()
+    theirs = [run for run in runs if not run.actors or run.actors[0] in played.actors]
+    seen = Results(theirs, truth, played.exit_codes(), played.last_exit(), running, played.printed())
+    lines = score(drill.scenario.expect, seen) + played.missed()
     passed = not error and cleanup.ok and all(line.met for line in lines)
     return DrillReport(
         scenario=drill.scenario.name,
@@ -144,17 +146,35 @@ class _Played:
     errors: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        schedule = merge(self.drill.scenario)
-        self.timed = list(schedule.timed)
-        self.waiting = list(schedule.waiting)
-        self.later: list[tuple[float, Item]] = []
-        self.ready: list[Item] = []
-        self.earlier: frozenset[str] = frozenset()
+        self.left: list[str] = []
+        self.turn = -1
+        self.before = self.earlier = frozenset(self.drill.journal.runs())
+        self.actors = frozenset(act.actor for act in self.drill.scenario.acts)
 
     def play(self) -> str:
-        """Warm-up, then everything in its time until all commands have answered. Returns what went wrong, or nothing."""
+        """The scenario as often as it says, settled in between. Returns what went wrong, or nothing."""
+        for turn in range(self.drill.scenario.repeat):
+            if turn:
+                self.drill.say(f"once more: {turn + 1} of {self.drill.scenario.repeat}")
+                self.drill.world.settle(SETTLE)
+            self._begin(turn)
+            self._once()
+            self.left += [due(item) for _when, item in (*self.waiting, *self.timed, *self.later)]
+            if self.errors:
+                break
+        return "; ".join(self.errors)
+
+    def _begin(self, turn: int) -> None:
+        schedule = merge(self.drill.scenario)
+        self.turn = turn
+        self.timed, self.waiting = list(schedule.timed), list(schedule.waiting)
+        self.later: list[tuple[float, Item]] = []
+        self.ready: list[Item] = []
+        self.earlier = frozenset(self.drill.journal.runs())
+
+    def _once(self) -> None:
+        """Warm-up, then everything in its time until all commands have answered."""
         drill, clock = self.drill, self.drill.clock
-        self.earlier = frozenset(drill.journal.runs())
         # the keyboards are there before the disaster: what is drilled is the failover, not the start of an interpreter
         for _act in drill.scenario.acts:
             self.keyboards.append(drill.operators())
@@ -167,7 +187,6 @@ class _Played:
                 self.errors.append(f"not over within the time limit of {show_duration(drill.scenario.time_limit)}")
                 break
             clock.sleep(WATCHING if self.waiting else IDLE)
-        return "; ".join(self.errors)
 
     def _go_on(self, elapsed: float) -> bool:
         """One turn: does what is due. False when nothing is left that could still happen."""
@@ -191,7 +210,7 @@ class _Played:
 
     def _must_wait(self, item: Item) -> bool:
         """``run.ended`` stands in the journal a moment before its process gives the lease back: a person types after the prompt."""
-        return isinstance(item, Act) and keyboard.takes_a_run(item) and self._holder() is not None
+        return isinstance(item, Act) and not item.at_once and keyboard.takes_a_run(item) and self._holder() is not None
 
     def _look(self) -> None:
         """Reads what is new in the journal, and makes ready what waited for it."""
@@ -201,7 +220,10 @@ class _Played:
             if run_id in self.earlier:
                 continue
             watch = self.watches.setdefault(run_id, RunWatch(run_id))
-            for name in watch.feed(self.drill.journal.records(run_id, watch.seq)):
+            names = watch.feed(self.drill.journal.records(run_id, watch.seq))
+            if watch.state.started is not None and watch.state.started.actor not in self.actors:
+                continue  # the monitor's own: nobody in the scenario waits for it
+            for name in names:
                 self._fire(name)
 
     def _fire(self, name: str) -> None:
@@ -249,7 +271,8 @@ class _Played:
         return next((command for command in reversed(self.typed.values()) if command.running and keyboard.takes_a_run(command.act)), None)
 
     def _type(self, act: Act) -> None:
-        number = next(index for index, item in enumerate(self.drill.scenario.acts) if item is act)
+        acts = self.drill.scenario.acts
+        number = self.turn * len(acts) + next(index for index, item in enumerate(acts) if item is act)
         runs = [run_id for run_id in self.drill.journal.runs() if run_id not in self.earlier]
         waiting = self.watches[runs[-1]].waiting() if runs and runs[-1] in self.watches else []
         try:
@@ -274,8 +297,8 @@ class _Played:
 
     def reports(self) -> list[RunReport]:
         """The runs of this drill in the order of their start; then those that were refused before they were journaled."""
-        found = [self.drill.assess(run_id) for run_id in self.drill.journal.runs() if run_id not in self.earlier]
-        known = {run.run_id for run in found} | self.earlier
+        found = [self.drill.assess(run_id) for run_id in self.drill.journal.runs() if run_id not in self.before]
+        known = {run.run_id for run in found} | self.before
         for number in sorted(self.typed):
             answer = _answer(self.typed[number].out)
             if answer is not None and answer.run_id not in known:
@@ -284,21 +307,25 @@ class _Played:
 
     def exit_codes(self) -> list[int | None]:
         """Of all acts, in the order of the scenario; None where the act was not typed or has not answered."""
-        return [self.typed[number].code if number in self.typed else None for number in range(len(self.drill.scenario.acts))]
+        asked = len(self.drill.scenario.acts) * self.drill.scenario.repeat
+        return [self.typed[number].code if number in self.typed else None for number in range(asked)]
+
+    def printed(self) -> list[str]:
+        """What the commands printed on stdout, in the order of the scenario."""
+        return [self.typed[number].out for number in sorted(self.typed)]
 
     def last_exit(self) -> int | None:
         """Of the last act that took a run."""
-        codes = zip(self.drill.scenario.acts, self.exit_codes(), strict=True)
+        codes = zip(self.drill.scenario.acts * self.drill.scenario.repeat, self.exit_codes(), strict=True)
         return next((code for act, code in reversed(list(codes)) if keyboard.takes_a_run(act)), None)
 
     def missed(self) -> tuple[ExpectationReport, ...]:
         """A fault or an act that never came is a scenario that did not do what it says."""
-        left = [due(item) for _when, item in (*self.waiting, *self.timed, *self.later)]
-        if not left:
+        if not self.left:
             return ()
         return (
             ExpectationReport(
-                name="scenario_played", expected="every fault and act", actual=f"never came: {', '.join(left)}", met=False
+                name="scenario_played", expected="every fault and act", actual=f"never came: {', '.join(self.left)}", met=False
             ),
         )  # fmt: skip
 
@@ -326,6 +353,10 @@ def _truth(truth: Truth | None) -> TruthReport | None:
         outage_seconds=truth.outage.total_seconds() if truth.outage is not None else None,
         acknowledged_writes=truth.acknowledged_writes,
         lost_writes=truth.lost_writes,
+        unconfirmed_writes=truth.unconfirmed_writes,
+        preserved_writes=truth.preserved_writes,
+        acknowledged_objects=truth.acknowledged_objects,
+        lost_objects=truth.lost_objects,
         loss_window_seconds=truth.loss_window.total_seconds(),
         ledger_path=truth.ledger_path,
         ledger_sha256=truth.ledger_sha256,

@@ -1,7 +1,8 @@
 """When what happens in a drill: the time line, and the events of runs that faults and acts wait for. Pure.
 
 Events of a run: ``run.started``, ``run.paused``, ``run.ended``; the same with the intent (``failover.ended``); ``STEP.started``,
-``STEP.done``; ``gate.waiting`` and ``STEP.waiting`` where a person is asked. The drill's own: ``orchestrator.killed``.
+``STEP.done``, these with the intent, too (``failback:STEP.started``); ``gate.waiting`` and ``STEP.waiting`` where a person is asked.
+The drill's own: ``orchestrator.killed``.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ def describe_target(fault: Fault) -> str:
             "reset" if set_to.reset else "",
         ]
         return f"link ({', '.join(item for item in how if item) or 'healthy'})"
+    if fault.slow is not None:
+        return f"{fault.slow.region}/{fault.slow.server} (by {show_duration(fault.slow.by)})"
     if fault.spoil is not None:
         return f"{fault.spoil.region} ({fault.spoil.what})"
     target = fault.kill or fault.freeze or fault.thaw or fault.cut or fault.bring_back
@@ -104,8 +107,12 @@ class RunWatch:
             case RunEnded():
                 return ["run.ended", f"{self.state.current_plan.intent}.ended"]
             case StepStarted():
-                return [f"{event.step}.started"]
+                return self._both(f"{event.step}.started")
             case StepEnded() if event.outcome in (Outcome.DONE, Outcome.ALREADY):
-                return [f"{event.step}.done"]
+                return self._both(f"{event.step}.done")
             case _:
                 return []
+
+    def _both(self, name: str) -> list[str]:
+        """Of several runs in one scenario, the intent tells which one is meant."""
+        return [name, f"{self.state.current_plan.intent}:{name}"]

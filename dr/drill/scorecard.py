@@ -14,7 +14,7 @@ from dr.model.base import Json, seconds, show_duration
 from dr.model.report import ExpectationReport, RunReport, TaskReport
 from dr.model.scenario import Expect
 from dr.model.truth import Truth
-from dr.model.words import Known, RunOutcome, Verb, Verdict
+from dr.model.words import Known, RunOutcome, StepState, Verb, Verdict
 
 TOLERANCE = timedelta(seconds=0.3)
 CACHED = timedelta(seconds=1)
@@ -26,6 +26,7 @@ class Results:
     """What is judged. ``runs`` in the order of their start; ``exit_codes`` of all acts in their order, None for one never typed.
 
     last_exit: exit code of the last act that took a run. running_tasks: how many the workload had made run.
+    printed: what the commands printed on stdout, in the order of the acts.
     """
 
     runs: Sequence[RunReport]
@@ -33,6 +34,7 @@ class Results:
     exit_codes: Sequence[int | None]
     last_exit: int | None
     running_tasks: int = 0
+    printed: Sequence[str] = ()
 
     @property
     def last(self) -> RunReport | None:
@@ -109,6 +111,10 @@ def _lost(results: Results) -> int | None:
     return None if truth is None or truth.unconfirmed_writes else truth.lost_writes
 
 
+def _lost_objects(results: Results) -> int | None:
+    return None if results.truth is None else results.truth.lost_objects
+
+
 def _outage(results: Results) -> float | None:
     return None if results.truth is None else seconds(results.truth.outage)
 
@@ -126,9 +132,9 @@ def _tasks(read: Callable[[TaskReport], int | None]) -> Callable[[Results], int 
 def _lost_tasks(results: Results) -> int | None:
     """Tasks that ran when the disaster came and that the first move did not account for, and those that it says are lost.
 
-    The drill knows how many it had made run; the runs know only what arrived in the target.
+    The drill knows how many it had made run; the runs know only what arrived in the target, and say null where more may be lost.
     """
-    said = _tasks(lambda tasks: tasks.lost)(results)
+    said = _tasks(lambda tasks: None if tasks.in_flight is None else tasks.lost or 0)(results)
     first = next((run.tasks.in_flight for run in results.moves if run.tasks.in_flight is not None), None)
     if said is None or first is None:
         return None
@@ -194,6 +200,65 @@ def _rpa_and_truth(wanted: Json, results: Results) -> _Finding:
     return _Finding(wanted, holds, holds is wanted, detail)
 
 
+def _said(wanted: Json, results: Results) -> _Finding:
+    """Every text stands somewhere in what a person was told."""
+    assert isinstance(wanted, tuple), "a list of texts in the scenario"
+    told = [*results.printed]
+    for run in results.runs:
+        told += [run.reason, run.hint, *run.deviations, *(item.reason for item in run.guards)]
+        told += [text for item in run.debt for text in (item.text, item.command)]
+    first = results.runs[0].run_id if results.runs else "{run}"
+    texts = [text.replace("{run}", first) for text in wanted]
+    missing = [text for text in texts if not any(text in line for line in told)]
+    said = [text for text in texts if text not in missing]
+    return _Finding(texts, said, not missing, f"not said: {'; '.join(missing)}" if missing else "")
+
+
+def _lost_objects_named(wanted: Json, results: Results) -> _Finding:
+    """What the moves say is missing in the target is what cannot be read there: at least one, and nothing that is there after all."""
+    lost = set(results.truth.lost_object_names) if results.truth is not None and results.truth.lost_objects is not None else None
+    named = {name for run in results.moves for item in run.accounted if not item.complete for name in item.missing}
+    if lost is None:
+        return _Finding(wanted, None, False, "the shippers' loss is unknown")
+    wrong = sorted(named - lost)
+    detail = f"{len(named)} named, {len(lost)} lost" + (f"; not lost: {', '.join(wrong[:5])}" if wrong else "")
+    return _Finding(wanted, bool(named) and not wrong, (bool(named) and not wrong) is wanted, detail)
+
+
+def _promotions(results: Results) -> int:
+    """Promotions that took effect: a step that found the target promoted already counts in the run that did it."""
+    return sum(step.verb is Verb.PROMOTE and step.state is StepState.DONE for run in results.runs for step in run.steps)
+
+
+def _divergence_and_truth(wanted: Json, results: Results) -> _Finding:
+    """What the client lost is what was preserved, write for write; the run counts commits: the client's and the platform's own."""
+    truth = results.truth
+    counted = next((run.divergence.items for run in reversed(results.runs) if run.divergence.state == "preserved"), None)
+    if truth is None or truth.unconfirmed_writes or truth.preserved_writes is None:
+        return _Finding(wanted, None, False, "nothing was preserved, or the client's loss is unknown")
+    matches = 0 < truth.lost_writes == truth.preserved_writes and counted is not None and counted >= truth.lost_writes
+    detail = f"{truth.lost_writes} acknowledged writes lost, {truth.preserved_writes} of them preserved; {counted} commits counted"
+    return _Finding(wanted, matches, matches is wanted, detail)
+
+
+def _rta_below_truth(wanted: Json, results: Results) -> _Finding:
+    """A client that keeps addresses beyond their TTL is away for longer than any runbook can know."""
+    outage, reported = results.truth.outage if results.truth is not None else None, [run.objectives.rta_seconds for run in results.moves]
+    if outage is None or not reported or None in reported:
+        return _Finding(wanted, None, False, "RTA or the client's outage is unknown")
+    longest = timedelta(seconds=max(value for value in reported if value is not None))
+    below = longest + CACHED + TOLERANCE < outage
+    return _Finding(wanted, below, below is wanted, f"RTA {show_duration(longest)}, the client's outage {show_duration(outage)}")
+
+
+def _warned(wanted: Json, results: Results) -> _Finding:
+    """Of the last move: said and journaled before the RTO was over, and the RTO was missed indeed."""
+    run = results.moves[-1] if results.moves else None
+    text = "" if run is None else next((text for text in run.deviations if "before the RTO of" in text), "")
+    warned = bool(text) and run is not None and run.objectives.rto_met is False
+    return _Finding(wanted, warned, warned is wanted, text or "no such prediction was journaled")
+
+
 _CHECKS: dict[str, Callable[[Json, Results], _Finding]] = {
     "outcome": _equal(_of_last(lambda run: run.outcome.value)),
     "exit_code": _equal(lambda results: results.last_exit),
@@ -206,6 +271,11 @@ _CHECKS: dict[str, Callable[[Json, Results], _Finding]] = {
     "lost_writes": _equal(_lost),
     "min_lost_writes": _at_least(_lost),
     "max_lost_writes": _at_most(_lost),
+    "lost_objects": _equal(_lost_objects),
+    "min_lost_objects": _at_least(_lost_objects),
+    "max_lost_objects": _at_most(_lost_objects),
+    "lost_objects_named": _lost_objects_named,
+    "min_repaired": _at_least(lambda results: sum(item.repaired for run in results.runs for item in run.accounted)),
     "identities": _identities,
     "lost_tasks": _equal(_lost_tasks),
     "duplicated_tasks": _equal(_tasks(lambda tasks: tasks.duplicated)),
@@ -217,4 +287,11 @@ _CHECKS: dict[str, Callable[[Json, Results], _Finding]] = {
     "rpo_met": _equal(_of_last(lambda run: run.objectives.rpo_met)),
     "divergence_preserved": _equal(lambda results: any(run.divergence.state == "preserved" for run in results.runs)),
     "agent_continues": _equal(lambda results: None if results.truth is None else results.truth.agent_polls_after > 0),
+    "exit_codes_any_order": _equal(lambda results: sorted(-1 if code is None else code for code in results.exit_codes)),
+    "says": _said,
+    "promotions": _equal(_promotions),
+    "divergence_matches_truth": _divergence_and_truth,
+    "rta_below_truth": _rta_below_truth,
+    "warned_in_time": _warned,
+    "rpa_known": _equal(_of_last(lambda run: run.objectives.rpa_state.value)),
 }

@@ -9,6 +9,7 @@ import tenacity
 from dr.engine import guards
 from dr.errors import EffectUnknown, StepError, Transient
 from dr.model.evidence import Evidence, Fenced, RecoveryPoint
+from dr.model.plan import GuardResult
 from dr.model.words import Outcome, Verb
 from dr.ports import AttemptContext, Look, Operation, Seen
 
@@ -21,12 +22,13 @@ _NOT_OURS = "the lease is not ours now"
 
 @dataclass(slots=True)
 class Attempted:
-    """How one attempt ended. ``acted``: the act was called."""
+    """How one attempt ended. ``acted``: the act was called. ``guards``: what each guard said that was asked, whatever it said."""
 
     outcome: Outcome
     reason: str = ""
     acted: bool = False
     guard: str | None = None
+    guards: tuple[GuardResult, ...] = ()
     evidence: list[Evidence] = field(default_factory=list)
 
 
@@ -135,6 +137,7 @@ def _may_promote(context: AttemptContext, seen: Seen, result: Attempted) -> bool
         component, context.found(Fenced, component), found, context.rpo, context.acceptances, context.clock.now(),
         planned=context.intent.planned,
     )  # fmt: skip
+    result.guards = verdicts
     no = guards.refused(verdicts)
     if no:
         result.guard = no[0].name

@@ -122,7 +122,8 @@ def _replicating(value: Exposure, rpo: timedelta, acceptances: Sequence[Acceptan
 
 def _prerequisites(views: Sequence[ComponentView], target: str, acceptances: Sequence[Acceptance]) -> list[GuardResult]:
     said = accepted(Guard.PREREQUISITES, acceptances)
-    errors = [finding for view in views for finding in view.findings if finding.severity is Severity.ERROR]
+    found = [finding for view in views for finding in view.findings if finding.severity is Severity.ERROR]
+    errors = [finding for finding in found if finding.region in (None, target)]  # what is wrong elsewhere does not keep it from working
     if not errors:
         return [_passed(Guard.PREREQUISITES, f"nothing found that keeps {target} from working")]
     return [_result(Guard.PREREQUISITES, item.fact + (f"; fix: {item.fix}" if item.fix else ""), item.component, said) for item in errors]
@@ -172,11 +173,17 @@ def exposure_at_promote(component: str, fence: Fenced | None, found: RecoveryPoi
     zero = timedelta(0)
     if found.complete:
         return Exposure(component=component, state=Known.KNOWN, value=zero, recovery_point=found.recovery_point)
+    point = found.recovery_point
     ended = fence.writes_ended_at if fence is not None and fence.state is FenceState.FENCED else None
-    state = Known.BOUND if ended is None else Known.KNOWN
-    value = max((ended or now) - found.recovery_point, zero)
-    reason = "" if ended else "the old primary is not fenced: it may have written until now"
-    return Exposure(component=component, state=state, value=value, recovery_point=found.recovery_point, reason=reason)
+    if ended is not None and ended > point:
+        return Exposure(component=component, state=Known.KNOWN, value=ended - point, recovery_point=point)
+    if now <= point:
+        ahead = f"the recovery point is {show_duration(point - now)} ahead of this machine's clock: compare the clocks"
+        return Exposure(component=component, state=Known.UNKNOWN, recovery_point=point, reason=ahead)
+    reason = "when the old primary wrote last is not known: it may have written until now"
+    if ended is not None:  # what came before something that arrived was not the end: two clocks disagree
+        reason = "the recovery point is newer than the end of writes that the fence saw"
+    return Exposure(component=component, state=Known.BOUND, value=now - point, recovery_point=point, reason=reason)
 
 
 def refused(results: Iterable[GuardResult]) -> tuple[GuardResult, ...]:

@@ -12,10 +12,11 @@ from enum import Enum
 
 from dr.engine import graph
 from dr.errors import UsageError
+from dr.model.by_hand import said_yes
 from dr.model.lag import ComponentView
-from dr.model.plan import GuardResult, Plan, StepSpec
+from dr.model.plan import GuardResult, Plan, Slack, StepSpec
 from dr.model.runbook import Runbook
-from dr.model.words import Intent, Verb
+from dr.model.words import Intent, Stage, Verb
 from dr.ports import AttemptContext, Look, Operation, Seen, Step
 
 V = Verb
@@ -45,24 +46,38 @@ class Rule:
     yields: bool = False
 
 
-PEOPLE = (V.APPROVAL, V.GATE, V.COMMAND)
-WAY_OUT = (V.FREEZE, V.DRAIN, V.FENCE)
+PEOPLE = (V.APPROVAL, V.GATE, V.COMMAND, V.CHECK, V.WAIT)
+"""Steps that stand where the runbook's ``needs`` put them: what a person answers, runs, looks at, or waits for."""
+WAY_OUT = (V.LOCK, V.SILENCE, V.LOWER_TTL, V.FREEZE, V.DRAIN, V.FENCE)
+AT_THE_END = (V.RAISE_TTL, V.UNSILENCE, V.UNLOCK)
 EFFECTS = tuple(verb for verb in Verb if verb not in (V.PREPARE, V.SNAPSHOT, *WAY_OUT))
-UNTIL_SERVICE = tuple(verb for verb in Verb if verb not in (V.FOLLOW, V.STAND_BY, V.FINGERPRINT, V.RELEASE))
+UNTIL_SERVICE = tuple(verb for verb in Verb if verb not in (V.FOLLOW, V.STAND_BY, V.FINGERPRINT, V.RELEASE, *AT_THE_END))
+UNDER_LOCK = tuple(verb for verb in Verb if verb not in (V.LOCK, V.PREPARE, *PEOPLE))
 
 RULES: tuple[Rule, ...] = (
     Rule((V.FENCE,), (V.PROMOTE,), (Where.SAME,), "I4: promote only with evidence of a fence, or an accepted split"),
     Rule((V.SNAPSHOT,), (V.PROMOTE,), (Where.EVERY,), "I7: what was there before is kept before anything moves"),
     Rule((V.PROMOTE,), (V.HOLD, V.VERIFY_INSIDE, V.RECONCILE, V.START), (Where.NEEDED,), "I3: nothing runs before its data takes writes"),
     Rule((V.FENCE,), (V.START,), (Where.NEEDED,), "I3: nothing schedules twice"),
-    Rule((V.PREPARE,), (V.START, V.VERIFY_INSIDE), (Where.SAME, Where.NEEDED), "I13: what it needs is present and usable"),
+    Rule((V.PREPARE,), (V.START, V.VERIFY_INSIDE), (Where.SAME,), "I13: what it needs is present and usable"),
+    # not before verify-inside: what takes the first write is pre-warmed, and 200 images or 400 secrets must not hold the names back
+    Rule((V.PREPARE,), (V.START,), (Where.NEEDED,), "I13: what it needs is present and usable before it starts"),
     Rule((V.PREPARE,), (V.FREEZE, V.FENCE), (Where.EVERY,), "a planned move does not begin before the target is ready", planned_only=True),
+    # a lost region asks nobody: a failover locks and silences beside everything else, and waits for neither
+    Rule((V.LOCK,), UNDER_LOCK, (Where.EVERY,), "I7: nobody changes a Deployment under a move, from first to last", planned_only=True),
+    Rule((V.SILENCE, V.LOWER_TTL), (V.FREEZE, V.FENCE), (Where.EVERY,), "what takes its time is done before the outage", planned_only=True),
+    Rule((V.LOWER_TTL,), (V.SILENCE,), (Where.EVERY,), "alerts are not silent while an old TTL is waited out", planned_only=True),
+    Rule((V.PROMOTE,), (V.RESTART,), (Where.NEEDED,), "who holds old connections lets go of them once there is a new primary"),
+    Rule((V.RESTART,), (V.VERIFY_INSIDE, V.START), (Where.NEEDED,), "what is verified has no old connection behind it"),
     Rule((V.FREEZE, V.DRAIN), (V.DRAIN, V.FENCE), (Where.NEEDING,), "writers are frozen and drained before what they write to"),
     Rule((V.FREEZE, V.FENCE), (V.PRESERVE, V.FOLLOW), (Where.NEEDING,), "I17: nobody writes to what is being preserved and rewound"),
     Rule((V.PROMOTE, V.VERIFY_INSIDE), (V.REDIRECT,), (Where.SAME, Where.NEEDED), "I2: names lead only to what accepted a write"),
     Rule((V.REDIRECT, V.PROPAGATE), (V.VERIFY_OUTSIDE,), (Where.NEEDED, Where.NEEDING), "outside means through the public name"),
     Rule((V.FOLLOW,), (V.STAND_BY,), (Where.NEEDED,), "what builds on a secondary stands by once that follows"),
-    Rule((V.VERIFY_OUTSIDE,), (V.FOLLOW, V.RELEASE), (Where.EVERY,), "service first, protection and thundering herds after"),
+    Rule((V.VERIFY_OUTSIDE,), (V.FOLLOW, V.RELEASE, V.FINGERPRINT), (Where.EVERY,), "service first, protection and thundering herds after"),
+    Rule((V.VERIFY_OUTSIDE,), (V.RAISE_TTL,), (Where.EVERY,), "names can be moved again as long as service is not proven"),
+    Rule(tuple(verb for verb in Verb if verb not in AT_THE_END), (V.UNSILENCE,), (Where.EVERY,), "alerts ring again when all is over"),
+    Rule(tuple(verb for verb in Verb if verb is not V.UNLOCK), (V.UNLOCK,), (Where.EVERY,), "deploys come back last of all"),
     Rule(PEOPLE, EFFECTS, (Where.NEEDED,), "what people put first comes first"),
     # a gate between database and Deployments cannot wait for a check through names that lead there only after the gate
     Rule(UNTIL_SERVICE, PEOPLE, (Where.NEEDED,), "what people put after comes after", yields=True),
@@ -136,9 +151,12 @@ def make_plan(
     specs = _joined([step.spec for step in steps], runbook, intent)
     specs = [spec.model_copy(update={"estimate": (learned or {}).get(spec.id, spec.estimate)}) for spec in specs]
     table, path, end = graph.schedule(specs, _goals(specs), runbook.objectives.rto)
+    in_service = _in_service(specs, table) if intent.planned else timedelta(0)
+    if in_service:
+        table, path, end = graph.schedule(specs, _goals(specs), runbook.objectives.rto + in_service)
     plan = Plan(
         runbook=runbook.name, runbook_sha256=runbook.sha256, intent=intent, source=source, target=target, steps=tuple(specs),
-        views=tuple(views), guards=tuple(guards), schedule=table, critical_path=path, predicted_rta=end,
+        views=tuple(views), guards=tuple(guards), schedule=table, critical_path=path, predicted_rta=end - in_service,
         rto=runbook.objectives.rto, rpo=runbook.objectives.rpo,
         component_rpo={name: runbook.rpo(name) for name in runbook.components},
         rollback_on_failure=intent.planned,
@@ -153,6 +171,7 @@ def _approvals(runbook: Runbook, intent: Intent, target: str) -> list[Step]:
             StepSpec(
                 id=f"{APPROVAL_COMPONENT}/{number}", component=APPROVAL_COMPONENT, kind="approval", verb=V.APPROVAL, region=target,
                 title=f"approval {number} of {count}", approval=True, estimate=timedelta(minutes=1), budget=timedelta(hours=24),
+                by_hand=said_yes(f"{APPROVAL_COMPONENT}/{number}").do, check_by_hand=said_yes(f"{APPROVAL_COMPONENT}/{number}").check,
             ),
             ApprovalStep(),
         )
@@ -177,17 +196,40 @@ def _joined(specs: Sequence[StepSpec], runbook: Runbook, intent: Intent) -> list
     for before, after in (pair for rule in rules if rule.yields for pair in _pairs(rule, specs, needed)):
         if graph.add_unless_circular(joined, before, after):
             needs[after].append(before)
+    for spec in specs:
+        for before in () if spec.stage is None else _moment(spec.stage, specs, needs, joined):
+            if graph.add_unless_circular(joined, before, spec.id):
+                needs[spec.id].append(before)
     return [by_id[step_id].model_copy(update={"needs": tuple(needs[step_id])}) for wave in graph.waves(joined) for step_id in wave]
 
 
 def _after_approval(specs: Sequence[StepSpec]) -> list[tuple[str, str]]:
     approvals = [spec.id for spec in specs if spec.component == APPROVAL_COMPONENT]
-    return [(approval, spec.id) for spec in specs if spec.verb not in _BEFORE_APPROVAL for approval in approvals]
+    waiting = [spec.id for spec in specs if spec.verb not in _BEFORE_APPROVAL and spec.stage is None]
+    return [(approval, step_id) for step_id in waiting for approval in approvals]
+
+
+def _moment(stage: Stage, specs: Sequence[StepSpec], needs: Mapping[str, Sequence[str]], joined: graph.Graph) -> Sequence[str]:
+    """What a notification comes after. No rule puts anything after a notification: nobody waits for a message."""
+    acts = [spec for spec in specs if spec.stage is None]
+    goals = _goals(acts)
+    match stage:
+        case Stage.INVESTIGATING:
+            return ()
+        case Stage.FAILING_OVER:  # it goes out as the promotion begins, so it waits for what the promotion waits for
+            on_the_way = frozenset[str]().union(goals, *(graph.needed_by(joined, goal) for goal in goals))
+            moves = next((found for verb in (V.PROMOTE, V.REDIRECT) if (found := [spec for spec in acts if spec.verb is verb])), [])
+            return tuple(dict.fromkeys(before for spec in moves if spec.id in on_the_way for before in needs[spec.id]))
+        case Stage.RESTORED:
+            return goals
+        case Stage.RESOLVED:
+            waited_for = {before for spec in acts for before in needs[spec.id]}
+            return [spec.id for spec in acts if spec.id not in waited_for]
 
 
 def _pairs(rule: Rule, specs: Sequence[StepSpec], needed: Mapping[str, frozenset[str]]) -> Iterator[tuple[str, str]]:
     """The ids of the steps that a rule puts in order."""
-    moved = [spec for spec in specs if spec.component != APPROVAL_COMPONENT]
+    moved = [spec for spec in specs if spec.component != APPROVAL_COMPONENT and spec.stage is None]
     earlier = [spec for spec in moved if spec.verb in rule.before]
     for after in (spec for spec in moved if spec.verb in rule.after):
         for before in earlier:
@@ -207,10 +249,19 @@ def _meet(where: Where, before: str, after: str, needed: Mapping[str, frozenset[
             return True
 
 
+def _in_service(specs: Sequence[StepSpec], table: Mapping[str, Slack]) -> timedelta:
+    """How long a planned move leaves service as it is: until the first freeze, else the first fence. An old TTL is waited out before it."""
+    for verb in (V.FREEZE, V.FENCE):
+        starts = [table[spec.id].earliest_start for spec in specs if spec.verb is verb]
+        if starts:
+            return min(starts)
+    return timedelta(0)
+
+
 def _goals(specs: Sequence[StepSpec]) -> list[str]:
     """The steps with which service is back: verified outside, else redirected, else promoted."""
     for verbs in ((V.VERIFY_OUTSIDE,), (V.PROPAGATE, V.REDIRECT), (V.VERIFY_INSIDE,), (V.PROMOTE,)):
         goals = [spec.id for spec in specs if spec.verb in verbs]
         if goals:
             return goals
-    return [spec.id for spec in specs]
+    return [spec.id for spec in specs if spec.stage is None]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from dr.engine import machine
+from dr.engine import forecast, machine
 from dr.engine.attempt import Attempted, attempt, take_back
 from dr.engine.state import Again, AskApproval, Command, EndRun, RunState, Start, Stop, Undo
 from dr.errors import IllegalTransition, LeaseLost, NotThere
@@ -23,6 +23,7 @@ from dr.model.events import (
     Approved,
     CancelRequested,
     Event,
+    Observed,
     PauseRequested,
     RetryDue,
     RetryScheduled,
@@ -124,10 +125,13 @@ class Runner:
             next_poll = next_renew = 0.0
             while not over and not self._detached:
                 now = self._clock.monotonic()
-                if now >= next_renew:
+                renewed = now >= next_renew
+                if renewed:
                     self._renew()
                     next_renew = now + _RENEW
-                happened = self._wait(max(0.0, min(next_poll, next_renew, self._timers[0][0] if self._timers else now + _POLL) - now))
+                warned = self._foresee() if renewed else []
+                due = self._timers[0][0] if self._timers else now + _POLL
+                happened = warned + self._wait(max(0.0, min(next_poll, next_renew, due) - now))
                 now = self._clock.monotonic()
                 while self._timers and self._timers[0][0] <= now:
                     happened.append(RetryDue(step=heapq.heappop(self._timers)[1]))
@@ -149,6 +153,11 @@ class Runner:
         self._detached = self._interrupted
         self._interrupted = True
         self._happened.put(None if self._detached else PauseRequested(actor=self._actor, reason="interrupted"))
+
+    def _foresee(self) -> list[_Ended | _Undone | Event]:
+        """The RTO that will be missed is said, and journaled, as soon as the estimates show it."""
+        late = forecast.late(self._state, self._clock.now())
+        return [] if late is None else [Observed(evidence=late)]
 
     # --- the loop ---------------------------------------------------------------------------------------------------
 
@@ -204,7 +213,8 @@ class Runner:
             step, result = state.steps[item.step], item.result
             return StepEnded(
                 step=item.step, attempt=step.attempts, outcome=result.outcome, acted=result.acted, reason=result.reason,
-                evidence=tuple(result.evidence), guard=result.guard, duration=timedelta(seconds=item.seconds), clock=step.clock,
+                evidence=tuple(result.evidence), guard=result.guard, guards=result.guards, duration=timedelta(seconds=item.seconds),
+                clock=step.clock,
             )  # fmt: skip
         if isinstance(item, _Undone):
             return UndoEnded(step=item.step, ok=item.reason is None, reason=item.reason or "")
@@ -295,7 +305,8 @@ class Runner:
         self._happened.put(_Ended(context.step.id, result, self._clock.monotonic() - started))
 
     def _undo(self, operation: Operation, context: AttemptContext) -> None:
-        reason = take_back(operation, replace(context, cancelled=self._abandon.is_set))
+        # the source that it wants to start again may be why somebody gives the move up
+        reason = take_back(operation, replace(context, cancelled=lambda: self._abandon.is_set() or self._turn is not None))
         self._happened.put(_Undone(context.step.id, reason))
 
     def _context(self, step_id: str) -> AttemptContext:
@@ -314,6 +325,7 @@ class Runner:
             rpo=plan.component_rpo.get(step.spec.component, plan.rpo),
             evidence=self._found[1], acceptances=tuple(state.acceptances), approved_by=step.approved_by,
             outage_began=state.outage_began, may_act=self._lease.valid, cancelled=self._cancelled,
+            pausing=lambda: self._state.status is RunStatus.PAUSING, to_service=plan.to_service(step_id),
             say=lambda text: self._say(step_id, text),
         )  # fmt: skip
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import ipaddress
+import json
 import os
 import secrets
 from collections.abc import Iterable
@@ -16,8 +19,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from dr.errors import LabError
 from dr.lab.account import own
-from dr.lab.layout import Layout
+from dr.lab.layout import Deployment, Layout
 
 POSTGRES_ADMIN = "postgres-admin"
 POSTGRES_DR = "postgres"
@@ -25,7 +29,13 @@ POSTGRES_RUNTIME = "postgres-runtime"
 CONTROL = "control"
 TSIG = "tsig"
 LINK = "link"
+REGISTRY = "registry"
+REGISTRY_USER = "dr"
+REGISTRY_NAME = "registry.dr.test"
 MARKER = "marker"
+FERNET = "fernet"
+OPENBAO = "openbao"
+OPENBAO_RUNTIME = "openbao-runtime"
 AUTHORITY_KEY = "ca.key"
 _VALID = timedelta(days=30)
 _BACKDATED = timedelta(hours=1)
@@ -43,9 +53,35 @@ def write_private(path: Path, content: str | bytes) -> None:
 def make_secrets(layout: Layout) -> None:
     """New random secrets for a new lab, 0600 in a 0700 directory."""
     own(layout.secrets, None)
-    for name in (POSTGRES_ADMIN, POSTGRES_DR, POSTGRES_RUNTIME, CONTROL, LINK):
+    for name in (POSTGRES_ADMIN, POSTGRES_DR, POSTGRES_RUNTIME, CONTROL, LINK, REGISTRY):
         write_private(layout.secret(name), secrets.token_urlsafe(24) + "\n")
     write_private(layout.secret(TSIG), base64.b64encode(secrets.token_bytes(32)).decode() + "\n")
+    for name in (FERNET, *(f"{role}-{region.name}" for role in (OPENBAO, OPENBAO_RUNTIME) for region in layout.regions)):
+        write_private(layout.secret(name), secrets.token_urlsafe(24) + "\n")
+
+
+def make_pull_secrets(layout: Layout, deployments: Iterable[Deployment]) -> None:
+    """A user of the registries for each Deployment, in a file each: ``username``, ``password`` and ``registry`` as JSON.
+
+    The registry's name is the same in both regions: each resolves it to its own.
+    """
+    for old in layout.secrets.glob("pull-*.json"):
+        old.unlink()
+    for item in deployments:
+        fields = {"username": item.id, "password": secrets.token_urlsafe(24), "registry": REGISTRY_NAME}
+        write_private(layout.secret(f"{item.pull_secret.replace('/', '-')}.json"), json.dumps(fields) + "\n")
+
+
+def read_pull_secrets(layout: Layout) -> dict[str, dict[str, str]]:
+    """The fields of each pull secret, by its name."""
+    found = sorted(layout.secrets.glob("pull-*.json"))
+    return {path.stem.replace("-", "/", 1): json.loads(path.read_text(encoding="utf-8")) for path in found}
+
+
+def fernet_key(layout: Layout, deployment: Deployment) -> str:
+    """A Deployment's own Fernet key: each part of the lab that needs it derives the same one, whoever comes first."""
+    key = hmac.new(read_secret(layout, FERNET).encode(), deployment.id.encode(), hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(key).decode()
 
 
 def read_secret(layout: Layout, name: str) -> str:
@@ -81,11 +117,30 @@ class Authority:
         write_private(layout.secret(AUTHORITY_KEY), _private(key))
         return cls(key, certificate, now)
 
+    @classmethod
+    def load(cls, layout: Layout, now: datetime) -> Authority:
+        """The lab's own, as it was written; what it issues now begins at ``now``, which may be long ago.
+
+        Raises:
+            LabError: it is not there.
+        """
+        try:
+            key = serialization.load_pem_private_key(layout.secret(AUTHORITY_KEY).read_bytes(), None)
+            certificate = x509.load_pem_x509_certificate(layout.authority.read_bytes())
+        except OSError as error:
+            raise LabError(f"the lab's authority cannot be read: {error.strerror}", hint="dr lab up makes it") from error
+        assert isinstance(key, ec.EllipticCurvePrivateKey), "the lab makes no other"
+        return cls(key, certificate, now)
+
     def issue(self, folder: Path, names: Iterable[str]) -> None:
         """Writes ``<name>.pem`` (key, certificate) for host names and IP addresses; one key serves all of a folder."""
         own(folder, None)
         for old in folder.glob("*.pem"):
             old.unlink()
+        self.replace(folder, names)
+
+    def replace(self, folder: Path, names: Iterable[str]) -> None:
+        """The same for some names, with a new key; what the folder has for others stays."""
         key = ec.generate_private_key(ec.SECP256R1())
         private = _private(key)
         for name in names:

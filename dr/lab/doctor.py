@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dr.lab import fetch, parts
+from dr.lab import fetch, hand_tools, parts
 from dr.lab.account import servers_account
 from dr.lab.extras.all import EXTRAS
 from dr.lab.parts import Part
@@ -13,7 +13,7 @@ from dr.lab.parts import Part
 def doctor() -> list[Part]:
     """Every part, found or missing. Reads only."""
     account = servers_account()
-    return [*parts.doctor(), *(part for extra in EXTRAS for part in extra.doctor(account))]
+    return [*parts.doctor(), *hand_tools.doctor(), *(part for extra in EXTRAS for part in extra.doctor(account))]
 
 
 def fix(say: Callable[[str], None] = lambda _text: None) -> list[Part]:
@@ -24,6 +24,7 @@ def fix(say: Callable[[str], None] = lambda _text: None) -> list[Part]:
     """
     parts.fix(say)
     account, place = servers_account(), fetch.make_cache(parts.cache())
+    hand_tools.fix(place, say)
     for extra in EXTRAS:
         if not all(part.found for part in extra.doctor(account)):
             extra.fix(place, account, say)

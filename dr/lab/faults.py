@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from dr.errors import LabError, UsageError
-from dr.lab import ending, processes, reach
+from dr.lab import certificates, ending, processes, reach, runtime_control
 from dr.lab.extras import all as extras
 from dr.lab.extras.extra import Extra
 from dr.lab.layout import REGIONS, RegionLayout
@@ -25,8 +25,9 @@ def inject(servers: Servers, fault: Fault) -> datetime:
     """Makes one fault happen.
 
     ``kill`` SIGKILLs a region with everything in it, or one server; ``freeze`` holds it (SIGSTOP) and ``thaw`` lets it go on; ``cut`` keeps
-    commands out of a region that lives; ``spoil`` makes contents wrong; ``link`` replaces the link's condition; ``bring_back`` starts
-    what was killed and lets commands in again: an old primary comes back writable, with its old zone and its schedulers running.
+    commands out of a region that lives; ``spoil`` makes contents wrong; ``slow`` lets capacity come late; ``link`` replaces the link's
+    condition; ``bring_back`` starts what was killed and lets commands in again: an old primary comes back writable, with its old zone
+    and its schedulers running.
 
     Returns:
         The moment from which it holds, UTC.
@@ -49,6 +50,8 @@ def inject(servers: Servers, fault: Fault) -> datetime:
         set_link(servers.layout, fault.link)
     elif fault.spoil is not None:
         _spoil(servers, fault.spoil)
+    elif fault.slow is not None:
+        runtime_control.slow(servers.layout, _region(servers, Target(region=fault.slow.region)), fault.slow.by)
     return servers.clock.now()
 
 
@@ -133,11 +136,15 @@ def _outside_servers(servers: Servers) -> tuple[str, ...]:
 def _spoil(servers: Servers, spoil: Spoil) -> None:
     record = servers.records.lab()
     assert record is not None, "servers exist only for a lab with a record"
+    region = _region(servers, Target(region=spoil.region))
     able = {what: extra for extra in extras.of(record.workload) for what in extra.spoils}
-    if spoil.what not in able:
-        known = ", ".join(sorted(able)) or "none: no extra part runs"
+    if spoil.what in certificates.SPOILS:
+        certificates.spoil(servers.layout, region, spoil.what, servers.clock.now())
+    elif spoil.what in able:
+        able[spoil.what].spoil(servers, region, spoil.what)
+    else:
+        known = ", ".join(sorted((*able, *certificates.SPOILS)))
         raise UsageError(f"this lab cannot spoil {spoil.what!r}", hint=f"expected one of {known}")
-    able[spoil.what].spoil(servers, _region(servers, Target(region=spoil.region)), spoil.what)
 
 
 def _victims(servers: Servers, target: Target) -> list[Process]:

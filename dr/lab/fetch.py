@@ -104,7 +104,7 @@ class _Apt:
         flags = ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")
         out = self._run(["apt-cache", *self._options, "depends", "--recurse", *(f"--no-{flag}" for flag in flags), package])
         names = {line.strip() for line in out.splitlines() if line and not line[0].isspace()}
-        return {name for name in names if name.startswith("lib") and ":" not in name} - _NEVER
+        return {name for name in names if (name.startswith("lib") or name.endswith("-libs")) and ":" not in name} - _NEVER
 
     def installed(self) -> set[str]:
         """Names of the packages that the system has."""

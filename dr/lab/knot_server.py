@@ -1,4 +1,4 @@
-"""The authoritative name server (Knot) of one region: one zone, signed dynamic updates and transfers, a TTL of one second."""
+"""The authoritative name server (Knot) of one region: one zone, signed dynamic updates and transfers, a TTL of one second by default."""
 
 from __future__ import annotations
 
@@ -82,15 +82,15 @@ class KnotServer:
         """What it needs to find the libraries that came with it."""
         return {"LD_LIBRARY_PATH": self.programs.libraries} if self.programs.libraries else {}
 
-    def configure(self, hostnames: Iterable[str], address: str) -> None:
-        """Writes configuration and zone: every hostname leads to ``address`` at first, in both regions."""
+    def configure(self, hostnames: Iterable[str], address: str, ttl: int = TTL_SECONDS) -> None:
+        """Writes configuration and zone: every hostname leads to ``address`` at first, in both regions, for ``ttl`` seconds."""
         own(self.region.dns, self.account)
         own(self.region.dns / "db", self.account)  # must exist, or every update is answered SERVFAIL
         conf = _CONF.format(
             address=self.region.address, port=DNS_PORT, folder=self.region.dns, key=TSIG_NAME, algorithm=TSIG_ALGORITHM,
             secret=credentials.read_secret(self.layout, credentials.TSIG), zone=ZONE,
         )  # fmt: skip
-        zone = _ZONE.format(zone=ZONE, ttl=TTL_SECONDS, address=self.region.address)
+        zone = _ZONE.format(zone=ZONE, ttl=ttl, address=self.region.address)
         zone += "".join(f"{name}. A {address}\n" for name in hostnames)
         for name, content in (("knot.conf", conf), ("zone", zone)):
             credentials.write_private(self.region.dns / name, content)

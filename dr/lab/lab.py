@@ -82,6 +82,8 @@ class Lab:
             self._clear()
             self._refuse_occupied()
             self._make_directories()
+            if {"images", "secrets"} & set(workload.parts):
+                credentials.make_pull_secrets(self.layout, deployments(workload.deployments))
             record = self.records.begin(self.layout.state, self.layout.data, workload, self.clock.now(), owned)
             servers = Servers(self.layout, programs, servers_account(), self.clock, self.records, record.mark)
             try:
@@ -182,7 +184,7 @@ class Lab:
         ]
         _all([*runtimes, *more])
         say("runtimes serve the Deployments")
-        client = servers.start_client(workload.deployments)
+        client = servers.start_client(workload.deployments, workload.client_caches)
         servers.start_agent()
         servers.wait_healthy(client)
         say("every name accepts writes from outside")
@@ -190,7 +192,7 @@ class Lab:
     def _start_names(self, servers: Servers, name: str, workload: Workload, say: Say) -> None:
         region = self.layout.region(name)
         hostnames = [hostname for item in deployments(workload.deployments) for hostname in item.hostnames]
-        servers.knot_of(region).configure(hostnames, self.layout.region(HOME).address)
+        servers.knot_of(region).configure(hostnames, self.layout.region(HOME).address, round(workload.ttl.total_seconds()))
         servers.start_dns(region)
         say(f"Knot of {name} answers")
 
@@ -214,13 +216,20 @@ class Lab:
         seed(
             Endpoint(address=home.address, port=POSTGRES_PORT), credentials.read_secret(self.layout, credentials.POSTGRES_ADMIN),
             deployments(workload.deployments), workload.running_tasks, region=home.name,
-            marker=credentials.read_secret(self.layout, credentials.MARKER),
+            marker=credentials.read_secret(self.layout, credentials.MARKER), images=workload.images,
+            fernet=self._fernet_keys(workload),
         )  # fmt: skip
         say(f"{workload.deployments} Deployments with {workload.running_tasks} running tasks are seeded")
         link.result()
         standby.copy_through_link()
         servers.start_postgres(away)
         primary.wait_streaming(away.name)
+
+    def _fernet_keys(self, workload: Workload) -> dict[str, str]:
+        """Where there is a store to keep them in."""
+        if "secrets" not in workload.parts:
+            return {}
+        return {item.id: credentials.fernet_key(self.layout, item) for item in deployments(workload.deployments)}
 
     def _clear(self) -> CleanUp:
         """Ends what is left of a lab, whoever started it, and removes its data."""

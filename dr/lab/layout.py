@@ -17,6 +17,8 @@ DNS_PORT = 15353
 PUBLIC_PORT = 18443
 CONTROL_PORT = 18444
 LINK_CONTROL = ("127.0.0.1", 18700)
+OPENBAO_PORT = 18200
+SECRETS_MOUNT = "platform"
 ZONE = "dr.test"
 TTL_SECONDS = 1
 TSIG_NAME = "dr-key"
@@ -59,6 +61,11 @@ class Deployment:
     def database(self) -> str:
         """For example ``airflow_001``."""
         return f"airflow_{self.number:03d}"
+
+    @property
+    def pull_secret(self) -> str:
+        """Name of the secret (username, password, registry) with which its images are pulled, for example ``pull/d-001``."""
+        return f"pull/{self.id}"
 
     @property
     def hostname_ui(self) -> str:

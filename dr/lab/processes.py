@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,8 +147,15 @@ def spawn(argv: Sequence[str], *, environment: Mapping[str, str], log: Path, fol
         os.close(descriptor)
     stat = look(pid)
     _children.add(pid)
+    threading.Thread(target=_await_end, args=(pid,), name=f"await-{pid}", daemon=True).start()
     assert stat is not None, "a child that was not waited for keeps its /proc entry"
     return stat.process
+
+
+def _await_end(pid: int) -> None:
+    """As the init of a host does: a server that somebody else ends must not stay as a zombie, which still counts as running."""
+    with contextlib.suppress(ChildProcessError):  # ``reap`` was faster
+        os.waitpid(pid, 0)
 
 
 def _inherited() -> list[int]:

@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -18,9 +19,11 @@ from dr.lab.layout import (
     CONTROL_PORT,
     DNS_PORT,
     LINK_CONTROL,
+    OPENBAO_PORT,
     PLATFORM_DATABASE,
     POSTGRES_PORT,
     PUBLIC_PORT,
+    SECRETS_MOUNT,
     Layout,
     RegionLayout,
     deployments,
@@ -28,7 +31,16 @@ from dr.lab.layout import (
 from dr.lab.link_control import link_config
 from dr.lab.parts import Programs
 from dr.lab.platform import ledger
-from dr.lab.platform.config import AgentConfig, ClientConfig, Endpoint, RuntimeConfig, Served, write_config, writes_per_second
+from dr.lab.platform.config import (
+    AgentConfig,
+    ClientConfig,
+    Endpoint,
+    RuntimeConfig,
+    SecretsConfig,
+    Served,
+    write_config,
+    writes_per_second,
+)
 from dr.lab.postgres_server import PostgresServer
 from dr.lab.processes import MARK_VARIABLE, STATE_OF_MARK_VARIABLE, spawn
 from dr.lab.records import ProcessRecord, Records
@@ -80,6 +92,7 @@ class Servers:
             postgres=Endpoint(address=region.address, port=POSTGRES_PORT),
             postgres_password_file=self.layout.secret(credentials.POSTGRES_RUNTIME), platform_database=PLATFORM_DATABASE,
             control_token_file=self.layout.secret(credentials.CONTROL), tls=region.tls, schedulers=schedulers,
+            secrets=self._secrets(region),
             deployments=tuple(Served.of(item) for item in deployments(count)),
         )  # fmt: skip
         own(region.runtime, self.account)
@@ -96,11 +109,12 @@ class Servers:
         listeners = [(region.link, POSTGRES_PORT) for region in self.layout.regions]
         self.wait_listening("link", None, (LINK_CONTROL, *listeners))
 
-    def start_client(self, count: int) -> ClientConfig:
-        """Starts the independent outside client; returns what it was told."""
+    def start_client(self, count: int, caches: timedelta | None = None) -> ClientConfig:
+        """Starts the independent outside client; returns what it was told. ``caches``: as ``Workload.client_caches``."""
         config = ClientConfig(
             account=self.account_name, ledger=self.layout.ledger, authority=self.layout.authority, dns=self._dns, port=PUBLIC_PORT,
             deployments=tuple(Served.of(item) for item in deployments(count)), writes_per_second=writes_per_second(count),
+            keep_seconds=caches.total_seconds() if caches else None,
         )  # fmt: skip
         path = write_config(self.layout.client_config, config)
         self.launch("client", None, self.python("dr.lab.platform.client", path), folder=self.layout.client, log="client.log")
@@ -123,6 +137,16 @@ class Servers:
     def account_name(self) -> str | None:
         """Of the servers' account; None where they run as whoever started the lab."""
         return self.account.name if self.account else None
+
+    def _secrets(self, region: RegionLayout) -> SecretsConfig | None:
+        """The region's own secret store, where the lab runs them."""
+        record = self.records.lab()
+        if record is None or "secrets" not in record.workload.parts:
+            return None
+        return SecretsConfig(
+            url=f"https://{region.address}:{OPENBAO_PORT}", authority=self.layout.authority, mount=SECRETS_MOUNT,
+            token_file=self.layout.secret(f"{credentials.OPENBAO_RUNTIME}-{region.name}"),
+        )  # fmt: skip
 
     @property
     def _dns(self) -> tuple[Endpoint, ...]:

@@ -10,9 +10,10 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from dr.errors import Refused
-from dr.lab import ending
+from dr.lab import ending, preserved
+from dr.lab.extras import logs
 from dr.lab.lab import Lab
-from dr.lab.layout import REGIONS
+from dr.lab.layout import REGIONS, ZONE
 from dr.lab.platform import ledger
 from dr.lab.platform.config import ClientConfig, read_config
 from dr.model.base import Json
@@ -46,6 +47,8 @@ class LabWorld:
         for name, component in runbook.components.items():
             for text in _strings(component.config.model_dump(mode="json")):
                 address = _address(text)
+                if _is_named_here(text):
+                    continue
                 if ("://" in text and address is None) or (address is not None and not address.is_loopback):
                     raise self._beyond(runbook, f"components.{name}", text)
 
@@ -78,9 +81,18 @@ class LabWorld:
 
     def truth(self) -> Truth:
         """What the outside client saw. Ends it first: the ledger is complete then, and its digest final."""
-        outside = self._lab.records.all(server="client") + self._lab.records.all(server="agent")
+        outside = [record for name in ("client", "agent", logs.WRITER) for record in self._lab.records.all(server=name)]
         ending.end(outside, [], self._lab.clock)
-        return ledger.truth(self._client(), self._lab.layout.agent_ledger)
+        client = self._client()
+        seen = ledger.truth(client, self._lab.layout.agent_ledger, preserved.writes(self._lab.servers(), client.deployments))
+        if not self._lab.records.all(server=logs.WRITER):
+            return seen
+        shipped = logs.truth(self._lab.layout)
+        lost = shipped.lost or ()
+        count = None if shipped.lost is None else len(lost)
+        return seen.model_copy(
+            update={"acknowledged_objects": shipped.acknowledged, "lost_objects": count, "lost_object_names": lost}
+        )
 
     def down(self) -> CleanUp:
         """Ends everything that ``up`` started; names what it could not. Repeatable."""
@@ -101,6 +113,17 @@ def _strings(value: Json) -> Iterator[str]:
     elif isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _strings(item)
+
+
+def _is_named_here(text: str) -> bool:
+    """A URL with a name of the lab's own zone: nobody but the lab's name servers leads it anywhere (RFC 6761 reserves ``test``)."""
+    if "://" not in text:
+        return False
+    try:
+        name = urlsplit(text).hostname or ""
+    except ValueError:
+        return False
+    return name.endswith(f".{ZONE}")
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

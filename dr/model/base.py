@@ -12,9 +12,22 @@ _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+
 
 
 class Frozen(BaseModel):
-    """A frozen pydantic model that refuses unknown keys."""
+    """A frozen pydantic model that refuses unknown keys.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_timedelta="float")
+    A model is compiled when it is first used: a command uses a tenth of them, and all of them cost more than a whole status.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_timedelta="float", defer_build=True)
+
+
+def compile_models() -> None:
+    """Compiles every model that is loaded by now and was not used yet: a run does not pay for it after it was decided."""
+    ahead = Frozen.__subclasses__()
+    while ahead:
+        model = ahead.pop()
+        ahead += model.__subclasses__()
+        if not model.__pydantic_complete__:
+            model.model_rebuild(raise_errors=False)
 
 
 def _duration(value: object, info: ValidationInfo) -> object:

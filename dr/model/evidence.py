@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dr.model.base import Duration, Frozen, Moment
+from dr.model.base import Duration, Frozen, Moment, show_duration
 from dr.model.words import FenceState, TaskFate
 
 
@@ -188,6 +188,50 @@ NAMED = 20
 """How many names of each sort an account carries itself."""
 
 
+class Temporary(Frozen):
+    """Something beside the platform that the run changed for its own time only: a lock of deploys, a silence of alerts, a TTL.
+
+    what: one name for each such thing of a component. until: when it ends by itself; None: never. by_hand: the command that puts it back.
+    """
+
+    fact: Literal["temporary"] = "temporary"
+    component: str
+    region: str
+    what: str
+    text: str
+    until: Moment | None = None
+    by_hand: str
+
+
+class PutBack(Frozen):
+    """What was temporary is over: it was put back, or is not there any more."""
+
+    fact: Literal["put-back"] = "put-back"
+    component: str
+    region: str
+    what: str
+    text: str
+
+
+class Ttls(Frozen):
+    """The TTLs, in seconds by name and type (``a.example.com A``), that a region's name server had before they are lowered."""
+
+    fact: Literal["ttls"] = "ttls"
+    component: str
+    region: str
+    before: dict[str, int]
+
+
+class TtlLowered(Frozen):
+    """From ``at`` on no server that is asked gives the old TTL; caches may hold it for ``old_ttl`` longer."""
+
+    fact: Literal["ttl-lowered"] = "ttl-lowered"
+    component: str
+    names: int
+    at: Moment
+    old_ttl: Duration
+
+
 class Attested(Frozen):
     """What a person said at a gate or an approval, at which step. The identity is claimed unless something proves it."""
 
@@ -207,6 +251,33 @@ class CommandRan(Frozen):
     duration: timedelta
 
 
+class WaitsUntil(Frozen):
+    """A step waits until then. It counts on after a pause: what was waited is not waited again."""
+
+    fact: Literal["waits-until"] = "waits-until"
+    step: str
+    until: Moment
+
+
+class PredictedLate(Frozen):
+    """By the estimates, service is back after the RTO is over. Said once, as soon as it shows: most of the time before it happens."""
+
+    fact: Literal["predicted-late"] = "predicted-late"
+    at: Moment
+    rto: Duration
+    deadline: Moment
+    service_back: Moment
+    waits_for: str
+
+    def __str__(self) -> str:
+        late = show_duration(max(self.service_back - self.deadline, timedelta(0)))
+        if self.at >= self.deadline:
+            return f"the RTO of {show_duration(self.rto)} is over and service is not back: waiting for {self.waits_for}"
+        left = show_duration(self.deadline - self.at)
+        predicted = f"service is predicted back {late} after it: waiting for {self.waits_for}"
+        return f"{left} before the RTO of {show_duration(self.rto)} is over, {predicted}"
+
+
 class Estimate(Frozen):
     """How long something is expected to take from here, for live prediction."""
 
@@ -216,6 +287,7 @@ class Estimate(Frozen):
 
 Evidence = Annotated[
     Note | Fenced | RecoveryPoint | Promoted | WriteAccepted | Redirected | TaskCount | Healthy | Identities | Held | Preserved
-    | Following | Accounted | Attested | CommandRan | Estimate,
+    | Following | Accounted | Temporary | PutBack | Ttls | TtlLowered | Attested | CommandRan | WaitsUntil | PredictedLate
+    | Estimate,
     Field(discriminator="fact"),
 ]  # fmt: skip

@@ -9,7 +9,10 @@ from dr.model.base import Frozen, Moment
 
 
 class DeploymentIdentity(Frozen):
-    """One Deployment. Secret values appear only as keyed digests (HMAC), never as bare hashes."""
+    """One Deployment. Secret values appear only as keyed digests (HMAC), never as bare hashes.
+
+    image_rollback: digests of the images that it may go back to, newest first.
+    """
 
     id: str
     name: str
@@ -17,6 +20,7 @@ class DeploymentIdentity(Frozen):
     workspace: str
     hostnames: dict[str, str]
     image_digest: str
+    image_rollback: tuple[str, ...] = ()
     environment: dict[str, str]
     metrics_exports: tuple[str, ...] = ()
     pull_secrets: tuple[str, ...] = ()
@@ -24,17 +28,45 @@ class DeploymentIdentity(Frozen):
 
 
 class IdentitySnapshot(Frozen):
-    """All Deployments of one platform as seen in one region at one moment."""
+    """All Deployments of one platform as seen in one region at one moment.
+
+    items: of a component that holds other things than Deployments (secrets): name → keyed digest, never a bare hash.
+    """
 
     taken_at: Moment
     region: str
     deployments: tuple[DeploymentIdentity, ...]
+    items: dict[str, str] = {}
 
     @property
     def sha256(self) -> str:
         """Digest over the Deployments sorted by id, moment and region left out: equal platforms have equal digests."""
         rows = sorted((item.model_dump(mode="json") for item in self.deployments), key=lambda row: str(row["id"]))
+        if self.items:
+            rows.append(self.items)
         return hashlib.sha256(json.dumps(rows, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+class ImageUse(Frozen):
+    """Which images one Deployment runs and may go back to (newest first), and the names of the secrets that they are pulled with."""
+
+    deployment: str
+    namespace: str
+    workspace: str
+    image_digest: str
+    image_rollback: tuple[str, ...] = ()
+    pull_secrets: tuple[str, ...] = ()
+
+
+class ImageUses(Frozen):
+    """All Deployments' images as the platform database of a region lists them.
+
+    epoch: a number of that database that grows with each promotion, where it takes writes; None where it follows another one.
+    """
+
+    region: str
+    epoch: int | None = None
+    uses: tuple[ImageUse, ...] = ()
 
 
 class IdentityDifference(Frozen):

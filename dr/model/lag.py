@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import NamedTuple
 
 from dr.model.base import Duration, Frozen, Moment
 from dr.model.words import Known, Role, Severity
+
+STALE_AFTER = timedelta(seconds=30)
+"""A sample older than this says nothing about now."""
 
 
 class LagSample(Frozen):
@@ -13,7 +17,7 @@ class LagSample(Frozen):
 
     lag: how old the newest change is that the secondary does not have yet (None when unknown).
     recovery_point: the newest moment whose data the secondary holds, read in the secondary from its own data.
-    behind_bytes: what the secondary still has to receive, where the primary could be asked.
+    behind_bytes: what the secondary still has to receive, where the primary could be asked. behind_items: the same, counted in objects.
     """
 
     component: str
@@ -22,8 +26,30 @@ class LagSample(Frozen):
     lag: Duration | None = None
     recovery_point: Moment | None = None
     behind_bytes: int | None = None
+    behind_items: int | None = None
     retained_bytes: int | None = None
     reason: str = ""
+
+
+class Stretch(NamedTuple):
+    """A piece of time that samples of one component speak for, for adding up over months. Whole microseconds since 1970 UTC.
+
+    One sample speaks from its moment until the next one of its component, at most for ``STALE_AFTER``; older ones are summed up by the
+    minute (``dr.store.history``), where the worst sample of the minute speaks for all of it. Stretches do not overlap.
+
+    known: how much of ``start`` to ``end`` a sample speaks for that could be read; the rest is unknown.
+    exposure: the worst moment-of-the-sample − recovery point in it, and when; None where nothing is known. lag: likewise.
+    """
+
+    component: str
+    start: int
+    end: int
+    samples: int
+    known: int
+    exposure: int | None
+    exposure_at: int | None
+    lag: int | None
+    lag_at: int | None
 
 
 class Beat(Frozen):
@@ -37,12 +63,13 @@ class Beat(Frozen):
 
 
 class Finding(Frozen):
-    """One result of a readiness check: severity, fact, fix."""
+    """One result of a readiness check: severity, fact, fix. ``region``: where it matters only for moves to that region, else None."""
 
     component: str
     severity: Severity
     fact: str
     fix: str = ""
+    region: str | None = None
 
 
 class RegionView(Frozen):

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from dr.model.base import Duration, Frozen, Moment
 from dr.model.lag import ComponentView
-from dr.model.words import Guard, Intent, Verb, Verdict
+from dr.model.words import Guard, Intent, Stage, Verb, Verdict
 
 
 class Touch(Frozen):
@@ -36,6 +36,8 @@ class StepSpec(Frozen):
     needs: ids of steps that must be satisfied first.
     irreversible: cannot be undone; shown with ``!``. ``undoable``: has an undo that a rollback may run.
     optional: its failure is a deviation and does not stop the run (best-effort work such as fencing in a dead region).
+    asks_text: an answer counts only with a text: the evidence of a gate.
+    stage: of a notification: the moment of the run at which it goes out; the planner places it, and nothing else waits for it.
     by_hand / check_by_hand: what a person would type to do it, and to see that it is done.
     """
 
@@ -54,6 +56,8 @@ class StepSpec(Frozen):
     undoable: bool = False
     optional: bool = False
     approval: bool = False
+    asks_text: bool = False
+    stage: Stage | None = None
     touches: tuple[Touch, ...] = ()
     permissions: tuple[str, ...] = ()
     by_hand: str = ""
@@ -63,6 +67,7 @@ class StepSpec(Frozen):
 class Slack(Frozen):
     """Where a step lies in time, from the start of the run: earliest start and finish, latest finish against the RTO.
 
+    The RTO counts from the start of the run; of a planned move from its freeze: until then there is no outage.
     latest_finish, slack: None for steps that come after service is back; negative slack: the RTO cannot be kept.
     """
 
@@ -118,9 +123,18 @@ class Plan(Frozen):
     time_limit: Duration = timedelta(hours=24)
     rollback_on_failure: bool = Field(False, description="planned moves: a failure before the point of no return rolls back")
 
+    def to_service(self, step_id: str) -> timedelta | None:
+        """How long it takes from the start of a step until service is back, by the estimates; None for what only comes after that."""
+        slot = self.schedule.get(step_id)
+        ends = [self.schedule[other].earliest_finish for other in self.critical_path[-1:] if other in self.schedule]
+        return ends[0] - slot.earliest_start if slot is not None and ends and slot.earliest_start < ends[0] else None
+
     @property
     def plan_hash(self) -> str:
-        """SHA-256 over what will be done: intent, regions and steps without learned estimates; observations left out."""
-        rows = [step.model_dump_json(exclude={"estimate"}) for step in self.steps]
+        """SHA-256 over what will be done: intent, regions and steps without learned estimates; observations left out.
+
+        Without what a person would type, too: it names the folders of one machine, and does nothing by itself.
+        """
+        rows = [step.model_dump_json(exclude={"estimate", "by_hand", "check_by_hand"}) for step in self.steps]
         text = "\n".join([self.runbook, self.intent, self.source, self.target, *rows])
         return hashlib.sha256(text.encode()).hexdigest()

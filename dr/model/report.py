@@ -13,6 +13,7 @@ from pydantic import Field
 
 from dr.model.base import Frozen, Json, Moment
 from dr.model.evidence import Attested
+from dr.model.lag import Finding, RegionView
 from dr.model.plan import Acceptance
 from dr.model.truth import CleanUp
 from dr.model.words import ClockKind, DebtKind, FenceState, Guard, Intent, Known, RunOutcome, StepState, Verb, Verdict
@@ -88,7 +89,10 @@ class CriticalPath(Frozen):
 
 
 class GuardReport(Frozen):
-    """What a guard said and who overrode it. ``accept``: the flags that accept what it refuses; empty where nobody can."""
+    """What a guard said and who overrode it. ``accept``: the flags that accept what it refuses; empty where nobody can.
+
+    step: the step before whose effect it was asked; null: before the run.
+    """
 
     name: Guard
     verdict: Verdict
@@ -96,16 +100,22 @@ class GuardReport(Frozen):
     component: str | None = None
     overridden_by: str | None = None
     accept: tuple[str, ...] = ()
+    step: str | None = None
 
 
 class Debt(Frozen):
-    """What is left to be done, and the command that does it. Closed by the facts, never by hand."""
+    """What is left to be done, and the command that does it. Closed by the facts, never by hand.
+
+    owner: who had the run in hand when it was opened, as claimed; empty where no journal says so. run_id: the run that opened it.
+    """
 
     kind: DebtKind
     component: str
     text: str
     command: str
     since: Moment | None = None
+    owner: str = ""
+    run_id: str = ""
 
 
 class ComponentReport(Frozen):
@@ -119,6 +129,48 @@ class ComponentReport(Frozen):
     recovery_point: Moment | None
     lag_seconds: float | None
     lag_age_seconds: float | None
+
+
+class ReadinessReport(Frozen):
+    """One component as it was seen when the run was decided: what a failover would have lost, and what stood in its way.
+
+    recovery_point, exposure_seconds: of the newest sample then; null where it was not known, or where the component has no data of its own.
+    """
+
+    id: str
+    kind: str
+    regions: dict[str, RegionView]
+    lag_seconds: float | None
+    recovery_point: Moment | None
+    exposure_seconds: float | None
+    rpo_seconds: float
+    findings: tuple[Finding, ...]
+
+
+class AccountedReport(Frozen):
+    """What comparing the contents of both sides found at one step: names and totals, never contents.
+
+    ``missing``, ``differing`` and ``conflicts`` name some; the totals say how many there are. unequal: how many were not equal when the
+    step ended (found, less what it brought over). complete: the other side could be asked, so nothing can be missing from this account.
+    """
+
+    component: str
+    kind: str
+    region: str
+    step: str
+    at: Moment
+    checked: int
+    equal: int
+    missing: tuple[str, ...]
+    missing_total: int
+    differing: tuple[str, ...]
+    differing_total: int
+    conflicts: tuple[str, ...]
+    conflicts_total: int
+    repaired: int
+    unequal: int
+    complete: bool
+    items_path: str | None
 
 
 class FenceReport(Frozen):
@@ -156,7 +208,11 @@ class DeploymentReport(Frozen):
 
 
 class TaskReport(Frozen):
-    """Tasks in flight: exactly one fate each. Null where the run did not get that far."""
+    """Tasks in flight: exactly one fate each. Null where the run did not get that far.
+
+    lost: null unless the target is known to hold everything that the old primary wrote (a planned move): tasks that never arrived there
+    cannot be counted there. The number known to be lost is 0 then, or what the kind counted.
+    """
 
     in_flight: int | None = None
     requeued: int | None = None
@@ -196,6 +252,7 @@ class RunReport(Frozen):
     critical_path: CriticalPath
     overhead_seconds: float | None
     point_of_no_return_at: Moment | None
+    point_of_no_return_step: str | None = Field(None, description="the first irreversible step that acted, or may have")
     guards: tuple[GuardReport, ...]
     deviations: tuple[str, ...]
     debt: tuple[Debt, ...]
@@ -205,6 +262,8 @@ class RunReport(Frozen):
     identities: IdentityReport
     deployments: DeploymentReport
     tasks: TaskReport
+    accounted: tuple[AccountedReport, ...] = ()
+    readiness: tuple[ReadinessReport, ...] = ()
 
 
 class ExpectationReport(Frozen):
@@ -236,11 +295,19 @@ class HostnameReport(Frozen):
 
 
 class TruthReport(Frozen):
-    """Seen from outside by an independent client."""
+    """Seen from outside by an independent client.
+
+    unconfirmed_writes: acknowledged, and their Deployment did not answer when it was asked: neither there nor lost. acknowledged_objects,
+    lost_objects: of the log store; null where none runs, lost_objects also where it did not answer.
+    """
 
     outage_seconds: float | None
     acknowledged_writes: int
     lost_writes: int
+    unconfirmed_writes: int = 0
+    preserved_writes: int | None = None
+    acknowledged_objects: int | None = None
+    lost_objects: int | None = None
     loss_window_seconds: float
     ledger_path: str
     ledger_sha256: str

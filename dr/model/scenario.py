@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from dr.model.base import Duration, Frozen
-from dr.model.words import Intent, RunOutcome
+from dr.model.words import Intent, Known, RunOutcome
 
 
 class Workload(Frozen):
@@ -21,9 +21,11 @@ class Workload(Frozen):
     log_objects: int = Field(200, ge=0, le=100_000, description="objects in the log store at the start, where logs run")
     images: int = Field(10, ge=1, le=10_000, description="image digests in the registry, where images run")
     secrets: int = Field(20, ge=0, le=10_000, description="secrets beside those of the Deployments, where secrets run")
+    ttl: Duration = Field(timedelta(seconds=1), ge=timedelta(seconds=1), description="of the public names, in whole seconds")
+    client_caches: Duration | None = Field(None, description="how long the outside client keeps an address; none: as long as its TTL says")
 
 
-FAULTS = ("kill", "freeze", "thaw", "cut", "link", "bring_back", "spoil")
+FAULTS = ("kill", "freeze", "thaw", "cut", "link", "bring_back", "spoil", "slow")
 """The fields of a fault that say what happens."""
 
 
@@ -51,11 +53,19 @@ class Spoil(Frozen):
     what: str = Field(description="for example image-missing, secret-undecryptable, certificate-expired")
 
 
+class Slow(Frozen):
+    """A server whose capacity comes late: it takes no writes before ``by`` has passed since its database could take them."""
+
+    region: str
+    server: Literal["runtime"]
+    by: Duration
+
+
 class Fault(Frozen):
     """One fault, at a time of the time line (from the end of the warm-up) or at an event of a run.
 
     ``on``: ``STEP.started``, ``STEP.done``, ``STEP.waiting``, ``run.started``, ``run.paused``, ``run.ended`` (the same with the
-    intent: ``failover.ended``), ``gate.waiting``, ``orchestrator.killed``.
+    intent: ``failover.ended``, ``failback:STEP.started``), ``gate.waiting``, ``orchestrator.killed``.
     ``after``: how long after that event. Exactly one of the fault fields is set.
     """
 
@@ -69,6 +79,7 @@ class Fault(Frozen):
     link: LinkFault | None = None
     bring_back: Target | None = Field(None, description="start what was killed; the old primary comes back writable")
     spoil: Spoil | None = None
+    slow: Slow | None = None
 
     @property
     def kind(self) -> str:
@@ -87,11 +98,15 @@ class Fault(Frozen):
 
 
 class Act(Frozen):
-    """What a person does: start a run, or answer one (approve, skip, resume, pause, cancel). When: as for faults."""
+    """What a person does: start a run, or answer one (approve, skip, resume, pause, cancel). When: as for faults.
+
+    ``at_once``: typed at a second keyboard although an earlier command still holds a run; else a person waits for the prompt.
+    """
 
     at: Duration | None = None
     on: str | None = None
     after: Duration = timedelta(0)
+    at_once: bool = False
     intent: Intent | None = None
     to: str | None = None
     command: Literal["resume", "pause", "cancel", "status"] | None = None
@@ -119,6 +134,14 @@ class Expect(Frozen):
 
     Of several runs, ``outcome``, ``exit_code``, ``rta`` and ``rpa`` are those of the last one; ``exit_codes`` are of all acts in order.
     ``rta``/``rpa``: at most. ``min_lost_writes``: the disaster must really have cost something. ``refused_by``: the guard's name.
+    ``exit_codes_any_order``: of all acts, smallest first, whoever came first. ``says``: each text stands in what the runs report
+    (reason, hint, guards, deviations, debt) or what a command printed; ``{run}`` is the first run's id. ``promotions``: how many
+    promotions took effect, over all runs. ``divergence_matches_truth``: the acknowledged writes that were lost are the ones that
+    were preserved, all of them, and the run counted no fewer. ``rta_below_truth``: the client saw a longer outage than was reported.
+    ``lost_objects``: of the log store, as for writes. ``lost_objects_named``: the runs name lost objects, and none that is not lost.
+    ``min_repaired``: so many items at least (objects, images, secrets) were brought over by comparing, over all runs.
+    ``rpa_known``: whether the RPA is known, a bound or unknown. ``warned_in_time``: a miss of the RTO was said, and journaled, before
+    the RTO was over.
     """
 
     outcome: RunOutcome | None = None
@@ -132,6 +155,11 @@ class Expect(Frozen):
     lost_writes: int | None = None
     min_lost_writes: int | None = None
     max_lost_writes: int | None = None
+    lost_objects: int | None = None
+    min_lost_objects: int | None = None
+    max_lost_objects: int | None = None
+    lost_objects_named: bool | None = None
+    min_repaired: int | None = None
     identities: Literal["preserved"] | None = None
     lost_tasks: int | None = None
     duplicated_tasks: int | None = None
@@ -143,10 +171,20 @@ class Expect(Frozen):
     rpo_met: bool | None = None
     divergence_preserved: bool | None = None
     agent_continues: bool | None = None
+    exit_codes_any_order: tuple[int, ...] | None = None
+    says: tuple[str, ...] | None = None
+    promotions: int | None = None
+    divergence_matches_truth: bool | None = None
+    rta_below_truth: bool | None = None
+    warned_in_time: bool | None = None
+    rpa_known: Known | None = None
 
 
 class Scenario(Frozen):
-    """One file of ``scenarios/``. ``timeline`` and ``acts`` are merged by time; ``settle`` is waited for after the last act."""
+    """One file of ``scenarios/``. ``timeline`` and ``acts`` are merged by time; ``settle`` is waited for after the last act.
+
+    repeat: time line and acts are played so often in a row, in one world; expectations are of all of them, ``time_limit`` is of each.
+    """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")
     title: str = ""
@@ -157,3 +195,4 @@ class Scenario(Frozen):
     acts: tuple[Act, ...] = Field(min_length=1)
     expect: Expect
     time_limit: Duration = timedelta(minutes=5)
+    repeat: int = Field(1, ge=1, le=100)

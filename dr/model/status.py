@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
 
-from dr.model.base import Frozen, Moment, between, seconds
-from dr.model.lag import Finding, LagSample, RegionView
+from dr.model.base import Frozen, Moment, seconds
+from dr.model.lag import Finding, RegionView
 from dr.model.plan import Plan, Touch
 from dr.model.report import Debt, GuardReport
-from dr.model.runbook import Runbook
 from dr.model.words import Intent, Known, RunOutcome, RunStatus, Verb
 
 
@@ -43,6 +40,8 @@ class ComponentStatus(Frozen):
     """One component now: who is primary, how far behind the secondary is, what would be lost.
 
     lag_age_seconds: how old the newest sample is. rpo_met: null where the exposure is unknown (which is not met).
+    readiness: whether this component could be moved to the other side now: not-ready where it does not answer there or a finding is an
+        error, warnings where there are some; null where it is not clear which side that is.
     """
 
     id: str
@@ -59,6 +58,7 @@ class ComponentStatus(Frozen):
     exposure_reason: str = ""
     rpo_met: bool | None
     findings: tuple[Finding, ...] = ()
+    readiness: Literal["ready", "warnings", "not-ready"] | None = None
 
 
 class LeaseStatus(Frozen):
@@ -88,7 +88,7 @@ class Readiness(Frozen):
 
 
 class StatusReport(Frozen):
-    """``dr.status/1``. Without a runbook: the runs of this state directory only; ``runbook`` and what belongs to it is null or empty."""
+    """``dr.status/1``. Without a runbook: runs and debt of this state directory only; ``runbook`` and what is observed is null or empty."""
 
     schema_: Literal["dr.status/1"] = Field("dr.status/1", alias="schema", serialization_alias="schema")
     tool_version: str
@@ -130,13 +130,38 @@ class LagReport(Frozen):
     components: tuple[LagLine, ...]
 
 
+class CheckFinding(Finding):
+    """One finding of ``dr runbook check``. ``group``: what was looked at. ``region``: where it is; null where it is in none."""
+
+    group: Literal["runbook", "credentials", "world", "freshness"]
+
+
+class CheckGroup(Frozen):
+    """What was looked at: how many checks there were and how many found nothing. ``about``: what they ask.
+
+    reason: why nothing was asked (``checked`` is 0 then); else empty.
+    """
+
+    name: Literal["runbook", "credentials", "world", "freshness"]
+    about: str
+    checked: int
+    passed: int
+    reason: str = ""
+
+
 class CheckReport(Frozen):
-    """``dr.check/1``: the findings of ``dr runbook check``, errors first."""
+    """``dr.check/1``: the findings of ``dr runbook check``, errors first, and what was checked.
+
+    from_region, to_region: the move that was judged: away from the observed primary, from home where none is.
+    """
 
     schema_: Literal["dr.check/1"] = Field("dr.check/1", alias="schema", serialization_alias="schema")
     runbook: str
     sha256: str
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckFinding, ...]
+    groups: tuple[CheckGroup, ...] = ()
+    from_region: str | None = None
+    to_region: str | None = None
     exit_code: int
 
 
@@ -193,31 +218,6 @@ class PlanReport(Frozen):
     predicted_rto_met: bool
     guards: tuple[GuardReport, ...]
     rollback_on_failure: bool
-
-
-def lag_report(runbook: Runbook, samples: Iterable[LagSample], at: datetime) -> LagReport:
-    """Samples for the wire. The exposure is ``at`` minus the recovery point; unknown where the sample is."""
-    lines = []
-    for sample in samples:
-        exposure = between(sample.recovery_point, at) if sample.state is not Known.UNKNOWN else None
-        rpo = runbook.rpo(sample.component)
-        lines.append(
-            LagLine(
-                component=sample.component,
-                state=sample.state,
-                sampled_at=sample.at,
-                age_seconds=(at - sample.at).total_seconds(),
-                lag_seconds=seconds(sample.lag),
-                recovery_point=sample.recovery_point,
-                exposure_seconds=seconds(exposure),
-                rpo_seconds=rpo.total_seconds(),
-                rpo_met=None if exposure is None else exposure <= rpo,
-                behind_bytes=sample.behind_bytes,
-                retained_bytes=sample.retained_bytes,
-                reason=sample.reason,
-            )
-        )
-    return LagReport(runbook=runbook.name, at=at, components=tuple(lines))
 
 
 def plan_report(plan: Plan) -> PlanReport:

@@ -42,6 +42,9 @@ class Truth(Frozen):
     lost_writes: acknowledged, and not listed by their Deployment any more.
     unconfirmed_writes: acknowledged, but their Deployment does not answer now: neither there nor lost.
     served_by: the region that acknowledged the newest write of each hostname, as its answer said; empty where not noted.
+    preserved_writes: how many of the lost writes stand in what was preserved of an old primary; None where nothing was preserved.
+    acknowledged_objects, lost_objects: of the log store: acknowledged; acknowledged, and not readable in the region that is primary in the
+        end. None: no such store runs, or it does not answer. lost_object_names: their keys.
     loss_window: from the last acknowledged write that is there to the last acknowledged write that is not, worst of all Deployments.
     """
 
@@ -50,6 +53,10 @@ class Truth(Frozen):
     acknowledged_writes: int
     lost_writes: int
     unconfirmed_writes: int = 0
+    preserved_writes: int | None = None
+    acknowledged_objects: int | None = None
+    lost_objects: int | None = None
+    lost_object_names: tuple[str, ...] = ()
     loss_window: Duration
     hostnames: tuple[HostnameTruth, ...]
     agent_polls_after: int = 0

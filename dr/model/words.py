@@ -27,12 +27,16 @@ class Intent(StrEnum):
 class Verb(StrEnum):
     """What a step does to its component."""
 
+    LOCK = "lock"
+    SILENCE = "silence"
     SNAPSHOT = "snapshot"
     PREPARE = "prepare"
+    LOWER_TTL = "lower-ttl"
     FREEZE = "freeze"
     DRAIN = "drain"
     FENCE = "fence"
     PROMOTE = "promote"
+    RESTART = "restart"
     HOLD = "hold"
     VERIFY_INSIDE = "verify-inside"
     REDIRECT = "redirect"
@@ -46,9 +50,24 @@ class Verb(StrEnum):
     PRESERVE = "preserve"
     FOLLOW = "follow"
     STAND_BY = "stand-by"
+    RAISE_TTL = "raise-ttl"
+    UNSILENCE = "unsilence"
+    UNLOCK = "unlock"
     COMMAND = "command"
     APPROVAL = "approval"
     GATE = "gate"
+    CHECK = "check"
+    WAIT = "wait"
+    NOTIFY = "notify"
+
+
+class Stage(StrEnum):
+    """When people are told: at once, as the promotion begins, with service back, after everything."""
+
+    INVESTIGATING = "investigating"
+    FAILING_OVER = "failing-over"
+    RESTORED = "restored"
+    RESOLVED = "resolved"
 
 
 class StepState(StrEnum):

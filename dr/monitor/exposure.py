@@ -10,11 +10,9 @@ from itertools import groupby
 from typing import NamedTuple
 
 from dr.model.base import show_duration
+from dr.model.lag import STALE_AFTER as STALE_AFTER
 from dr.model.lag import Beat, ComponentView, Exposure, LagSample
 from dr.model.words import Known, Role, Severity
-
-STALE_AFTER = timedelta(seconds=30)
-"""A sample older than this says nothing about now."""
 
 
 def exposure(

@@ -20,11 +20,24 @@ GROUP = "dr.kinds"
 
 BUILT_IN: Mapping[str, str] = {
     "postgres": "dr.providers.selfhosted.postgres:Postgres",
+    "s3-bucket": "dr.providers.selfhosted.s3:S3Bucket",
     "dns-records": "dr.providers.selfhosted.dns:DnsRecords",
     "airflow-deployments": "dr.providers.airflow:AirflowDeployments",
+    "vault-kv": "dr.providers.selfhosted.vault:VaultKv",
+    "oci-registry": "dr.providers.selfhosted.oci:OciRegistry",
     "command": "dr.providers.generic.command:Command",
     "approval": "dr.providers.generic.person:Approval",
     "gate": "dr.providers.generic.person:Gate",
+    "http-check": "dr.providers.generic.checks.http_check:HttpCheck",
+    "sql-check": "dr.providers.generic.checks.sql_check:SqlCheck",
+    "dns-check": "dr.providers.generic.checks.dns_check:DnsCheck",
+    "metric-check": "dr.providers.generic.checks.metric_check:MetricCheck",
+    "wait": "dr.providers.generic.checks.waiting:Wait",
+    "soak": "dr.providers.generic.checks.waiting:Soak",
+    "notify": "dr.providers.generic.notify:Notify",
+    "alert-silence": "dr.providers.selfhosted.alerts:AlertSilence",
+    "restart": "dr.providers.generic.restart:Restart",
+    "tls-certificates": "dr.providers.selfhosted.certificates:TlsCertificates",
 }
 
 

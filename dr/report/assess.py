@@ -8,12 +8,22 @@ from pathlib import Path
 from dr.engine.state import StepRun
 from dr.model.base import Json, between, seconds
 from dr.model.events import Record
-from dr.model.evidence import Healthy, Identities, TaskCount
+from dr.model.evidence import Accounted, Healthy, Identities, Promoted, RecoveryPoint, TaskCount
 from dr.model.plan import Slack
-from dr.model.report import DeploymentReport, DrillReport, IdentityReport, RunReport, StepReport, TaskReport
-from dr.model.words import TaskFate
+from dr.model.report import (
+    AccountedReport,
+    Debt,
+    DeploymentReport,
+    DrillReport,
+    IdentityReport,
+    ReadinessReport,
+    RunReport,
+    StepReport,
+    TaskReport,
+)
+from dr.model.words import Known, TaskFate
 from dr.report import conclude, recovery, timing
-from dr.report.debt import debt_after
+from dr.report.debt import debt_after, unequal
 from dr.report.history import History
 
 
@@ -29,6 +39,11 @@ def run_report(records: Sequence[Record], journal_path: Path | str, earlier: Seq
         StateUnreadable: the records do not begin with the start of a run.
     """
     history = History.read(records)
+    return report_of(history, journal_path, debt_after([*(History.read(run) for run in earlier), history]))
+
+
+def report_of(history: History, journal_path: Path | str, debt: tuple[Debt, ...]) -> RunReport:
+    """The same for a run that was read already, with the debt that is open after it."""
     state, started, plan = history.state, history.started, history.state.current_plan
     ended, reason = conclude.outcome(history)
     moments = timing.stamps(history)
@@ -36,7 +51,7 @@ def run_report(records: Sequence[Record], journal_path: Path | str, earlier: Seq
     losses = recovery.losses(history)
     found = conclude.objectives(history, timing.rta(moments), losses, ended)
     steps = tuple(_step(step, plan.schedule.get(step.spec.id), history) for step in state.steps.values())
-    debt = debt_after([*(History.read(run) for run in earlier), history])
+    no_return = history.no_return()
     said = conclude.guards(history)
     return RunReport(
         run_id=history.run_id,
@@ -62,7 +77,8 @@ def run_report(records: Sequence[Record], journal_path: Path | str, earlier: Seq
         steps=steps,
         critical_path=path,
         overhead_seconds=timing.overhead(moments, path),
-        point_of_no_return_at=history.first_act(irreversible=True),
+        point_of_no_return_at=no_return.started_at if no_return is not None else None,
+        point_of_no_return_step=no_return.spec.id if no_return is not None else None,
         guards=said,
         deviations=conclude.deviations(history, steps),
         debt=debt,
@@ -72,7 +88,40 @@ def run_report(records: Sequence[Record], journal_path: Path | str, earlier: Seq
         identities=_identities(history),
         deployments=_deployments(history),
         tasks=_tasks(history),
+        accounted=_accounted(history),
+        readiness=_readiness(history),
     )
+
+
+def _accounted(history: History) -> tuple[AccountedReport, ...]:
+    """One for each step that compared contents, the newest of its attempts, in the order of the journal."""
+    kinds = {step.component: step.kind for step in history.state.current_plan.steps}
+    newest: dict[tuple[str, str, str], AccountedReport] = {}
+    for item in history.facts:
+        fact = item.evidence
+        if isinstance(fact, Accounted):
+            values = fact.model_dump(exclude={"fact"})
+            own = {"step": item.step, "kind": kinds.get(fact.component, ""), "unequal": unequal(fact)}
+            newest[fact.component, fact.region, item.step] = AccountedReport.model_validate({**values, **own})
+    return tuple(newest.values())
+
+
+def _readiness(history: History) -> tuple[ReadinessReport, ...]:
+    """The components as the plan's observations have them."""
+    plan, decided = history.started.plan, history.started.decided
+    result = []
+    for view in plan.views:
+        sample = view.lag if view.lag is not None and view.lag.state is not Known.UNKNOWN else None
+        point = sample.recovery_point if sample is not None else None
+        exposed = between(point, decided)
+        result.append(
+            ReadinessReport(
+                id=view.component, kind=view.kind, regions=view.regions, lag_seconds=seconds(sample.lag) if sample is not None else None,
+                recovery_point=point, exposure_seconds=None if exposed is None else max(0.0, seconds(exposed) or 0.0),
+                rpo_seconds=plan.component_rpo.get(view.component, plan.rpo).total_seconds(), findings=view.findings,
+            )
+        )  # fmt: skip
+    return tuple(result)
 
 
 def _step(step: StepRun, slack: Slack | None, history: History) -> StepReport:
@@ -139,12 +188,19 @@ def _tasks(history: History) -> TaskReport:
         in_flight=sum(item.in_flight for item in found),
         requeued=fate(TaskFate.REQUEUED),
         failed=fate(TaskFate.FAILED),
-        lost=fate(TaskFate.LOST),
+        lost=fate(TaskFate.LOST) if _all_arrived(history) else None,
         duplicated=sum(item.duplicated for item in found),
         untouched=fate(TaskFate.UNTOUCHED),
         finished=fate(TaskFate.FINISHED),
         items_path=next((item.items_path for item in reversed(found) if item.items_path), None),
     )
+
+
+def _all_arrived(history: History) -> bool:
+    """Everything that was promoted is known to hold all that its old primary wrote, tasks included."""
+    complete = {fact.component for fact in history.all(RecoveryPoint) if fact.complete}
+    promoted = {fact.component for fact in history.all(Promoted)}
+    return bool(promoted) and promoted <= complete
 
 
 def run_schema() -> Json:

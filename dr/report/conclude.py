@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from dr.engine.guards import UNKNOWN_LOSS, way_out
 from dr.errors import ExitCode
 from dr.model.base import seconds, show_duration
-from dr.model.events import Accepted, PauseRequested, Resumed, SkipRequested, StepEnded, TimedOut, Turned, UndoEnded
+from dr.model.events import Accepted, Observed, PauseRequested, Resumed, SkipRequested, StepEnded, TimedOut, Turned, UndoEnded
+from dr.model.evidence import Accounted, Evidence, Fenced, Identities, PredictedLate
 from dr.model.plan import Acceptance, GuardResult, StepSpec
 from dr.model.report import Debt, GuardReport, ObjectiveReport, StepReport
-from dr.model.words import DebtKind, Guard, Intent, Known, RunOutcome, StepState, Verdict
+from dr.model.words import DebtKind, FenceState, Guard, Intent, Known, Role, RunOutcome, StepState, Verdict
+from dr.report.debt import unequal
 from dr.report.history import History
 from dr.report.recovery import Loss, within_objectives, worst
 
@@ -54,10 +56,12 @@ def objectives(history: History, rta: timedelta | None, losses: tuple[Loss, ...]
 
 
 def _rta_state(history: History, rta: timedelta | None) -> Known:
-    """A bound where the outage was dated by the recovery point: it began then or later."""
+    """A bound where the outage was dated by the recovery point, or by a fence that nobody acknowledged: it began then or later."""
     if rta is None:
         return Known.UNKNOWN
-    return Known.BOUND if history.started.samples_from == "recovery-point" else Known.KNOWN
+    fenced = any(fact.state is FenceState.FENCED for fact in history.all(Fenced))
+    undated = history.state.outage_began is None and not history.started.plan.intent.planned and not fenced
+    return Known.BOUND if undated or history.started.samples_from == "recovery-point" else Known.KNOWN
 
 
 def exit_code(ended: RunOutcome, found: ObjectiveReport) -> ExitCode:
@@ -72,23 +76,36 @@ def exit_code(ended: RunOutcome, found: ObjectiveReport) -> ExitCode:
 
 
 def guards(history: History) -> tuple[GuardReport, ...]:
-    """What the guards said: those of the plan, then those that refused a step, with who overrode them.
+    """What the guards said: those of the plan, then those that were asked at a step, whatever they said, with who overrode them.
 
     The plan's were asked with what had been accepted by then. A step's refusal is overridden by what is accepted after it: what
-    had been accepted before did not cover it.
+    had been accepted before did not cover it. Of several attempts of a step the last one that asked counts.
     """
     said = [GuardReport.model_validate(item.model_dump()) for item in history.state.current_plan.guards]
-    steps = history.state.steps
     for _at, event in history.events:
-        if isinstance(event, StepEnded) and event.guard in set(Guard):
-            name = Guard(event.guard)
-            component = steps[event.step].spec.component if event.step in steps else event.step.partition("/")[0]
-            accept = UNKNOWN_LOSS if UNKNOWN_LOSS[0] in event.reason else ()
-            said = [item for item in said if (item.name, item.component) != (name, component)]
-            said.append(GuardReport(name=name, verdict=Verdict.REFUSED, reason=event.reason, component=component, accept=accept))
+        if isinstance(event, StepEnded) and (asked := _asked(event, history)):
+            said = [item for item in said if item.step != event.step]
+            # what is refused right before a step goes beyond what was said before the run
+            no = {(item.name, item.component) for item in asked if item.verdict is Verdict.REFUSED}
+            said = [item for item in said if item.step is not None or (item.name, item.component) not in no] + asked
         elif isinstance(event, Accepted):
             said = [_overridden(item, event.acceptance) for item in said]
     return tuple(said)
+
+
+def _asked(event: StepEnded, history: History) -> list[GuardReport]:
+    """What was asked at the end of an attempt; of a journal that keeps refusals only, the refusal."""
+    if event.guards:
+        return [GuardReport.model_validate({**item.model_dump(), "step": event.step}) for item in event.guards]
+    if event.guard not in set(Guard):
+        return []
+    steps = history.state.steps
+    component = steps[event.step].spec.component if event.step in steps else event.step.partition("/")[0]
+    accept = UNKNOWN_LOSS if UNKNOWN_LOSS[0] in event.reason else ()
+    refusal = GuardReport(
+        name=Guard(event.guard), verdict=Verdict.REFUSED, reason=event.reason, component=component, accept=accept, step=event.step
+    )  # fmt: skip
+    return [refusal]
 
 
 def _overridden(item: GuardReport, by: Acceptance) -> GuardReport:
@@ -109,6 +126,8 @@ def deviations(history: History, steps: Sequence[StepReport]) -> tuple[str, ...]
         text = _deviation(event, specs, at, before)
         if text:
             found.append(text)
+        if isinstance(event, StepEnded):
+            found += [text for fact in event.evidence if (text := _found(fact, history))]
         before = at
     found += [
         f"{step.id} took {show_duration(timedelta(seconds=step.duration_seconds or 0))}, "
@@ -117,6 +136,17 @@ def deviations(history: History, steps: Sequence[StepReport]) -> tuple[str, ...]
         if step.over_budget
     ]
     return tuple(found)
+
+
+def _found(fact: Evidence, history: History) -> str:
+    """What a step found that is not as it should be, although it ended well."""
+    if isinstance(fact, Identities) and fact.before_taken_at is None:
+        source = history.state.current_plan.source
+        return f"{fact.component}: identities were not compared, no snapshot of them was kept outside of {source}"
+    if isinstance(fact, Accounted) and (unequal(fact) or fact.conflicts_total):
+        conflicts = f", {fact.conflicts_total} newer there and left alone" if fact.conflicts_total else ""
+        return f"{fact.component}: {unequal(fact)} of {fact.checked} not equal in {fact.region}{conflicts}"
+    return ""
 
 
 def _accepted(item: Acceptance) -> str:
@@ -143,23 +173,65 @@ def _deviation(event: object, specs: dict[str, StepSpec], at: datetime, before: 
             text = f"turned into a {event.plan.intent} by {event.actor}" + (f": {event.reason}" if event.reason else "")
         case TimedOut():
             text = "the run used up its time"
+        case Observed(evidence=PredictedLate()):
+            text = str(event.evidence)
         case UndoEnded() if not event.ok:
             text = f"undo of {event.step} failed: {event.reason}"
     return text
 
 
+def accepted_by(said: Sequence[GuardReport]) -> str:
+    """The flags that accept what was refused, with a space before them, to be put behind a command; empty where nothing can be."""
+    flags = way_out(GuardResult.model_validate(item.model_dump(exclude={"step"})) for item in said)
+    return f" {flags}" if flags else ""
+
+
+def _around(history: History, said: Sequence[GuardReport]) -> str:
+    """What to do where parts of the target do not answer: mend them, or move at once what does not need them. Else empty."""
+    plan, runbook = history.state.current_plan, history.started.runbook_path
+    no = [item for item in said if item.verdict is Verdict.REFUSED and not item.name.acceptable]
+    ready = (Role.PRIMARY, Role.SECONDARY)
+    views = [view for view in plan.views if plan.target in view.regions]
+    away = [view.component for view in views if view.regions[plan.target].role not in ready]
+    if not away or not plan.intent.moves or any(item.name is not Guard.TARGET_REACHABLE or item.component not in away for item in no):
+        return ""
+    mend = f"dr status {runbook} · start {', '.join(away)} in {plan.target}, then give the same command again"
+    needs = _needs(history)
+    rest = [view.component for view in views if not _stands_on(view.component, away, needs)]
+    if plan.intent is not Intent.FAILOVER or not rest:
+        return mend
+    only = " ".join(f"--only {name}" for name in rest)
+    return f"{mend} · or, without it and with the same flags: dr failover {runbook} --to {plan.target} {only}"
+
+
+def _stands_on(component: str, others: Sequence[str], needs: Mapping[str, Sequence[str]]) -> bool:
+    """It is one of the others, or needs one, directly or not. Runbooks have no circles."""
+    return component in others or any(_stands_on(need, others, needs) for need in needs.get(component, ()))
+
+
+def _needs(history: History) -> dict[str, tuple[str, ...]]:
+    """What each component needs, as the run's own runbook says."""
+    document = history.started.document
+    listed = document.get("components") if isinstance(document, dict) else None
+    components = listed if isinstance(listed, dict) else {view.component: None for view in history.state.current_plan.views}
+    found: dict[str, tuple[str, ...]] = {}
+    for name, component in components.items():
+        wanted = component.get("needs") if isinstance(component, dict) else None
+        found[name] = tuple(str(item) for item in wanted) if isinstance(wanted, list) else ()
+    return found
+
+
 def hint(history: History, ended: RunOutcome, debt: Sequence[Debt], said: Sequence[GuardReport]) -> str:
     """The next command to type, empty where nothing is left to be done."""
     plan, runbook, run = history.state.current_plan, history.started.runbook_path, history.run_id
-    flags = way_out(GuardResult.model_validate(item.model_dump()) for item in said)
-    accepting = f" {flags}" if flags else ""
+    accepting = accepted_by(said)
     if ended is RunOutcome.PAUSED:
         waiting = [step.spec.id for step in history.state.steps.values() if step.state is StepState.WAITING_APPROVAL]
         give_up = [f"dr failover {runbook} --to {plan.target}"] if plan.intent.planned and not history.state.past_no_return else []
         return " · ".join([*(f"dr approve {run} {step}" for step in waiting), f"dr resume {run}{accepting}", *give_up])
     to = f" --to {plan.target}" if plan.intent in (Intent.FAILOVER, Intent.SWITCHOVER) else ""
     if ended is RunOutcome.REFUSED:
-        return f"dr {plan.intent} {runbook}{to}{accepting}" if accepting else f"dr status {runbook}"
+        return f"dr {plan.intent} {runbook}{to}{accepting}" if accepting else _around(history, said) or f"dr status {runbook}"
     if ended is RunOutcome.CANCELLED and history.state.past_no_return:
         return f"dr failover {runbook} --to {plan.target}"
     if ended in (RunOutcome.FAILED, RunOutcome.ROLLED_BACK, RunOutcome.CANCELLED):

@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from dr.model.events import Record
-from dr.model.evidence import Evidence, Fenced, Following, Identities, Preserved, Promoted, RecoveryPoint, Redirected
+from dr.model.events import Record, StepEnded, UndoEnded
+from dr.model.evidence import (
+    Accounted,
+    Evidence,
+    Fenced,
+    Following,
+    Identities,
+    Preserved,
+    Promoted,
+    PutBack,
+    RecoveryPoint,
+    Redirected,
+    Temporary,
+)
 from dr.model.report import Debt
 from dr.model.words import DebtKind, FenceState, RunOutcome, StepState, Verb
 from dr.report.history import History
 
-_BESIDE = (Verb.FOLLOW, Verb.STAND_BY)
-"""What re-protect does anyway: debt of its own kind."""
+_BESIDE = (Verb.FOLLOW, Verb.STAND_BY, Verb.LOCK, Verb.UNLOCK, Verb.SILENCE, Verb.UNSILENCE, Verb.LOWER_TTL, Verb.RAISE_TTL)
+"""What re-protect does anyway, and what is temporary: debt of its own kind."""
 
 
 def open_debt(runs: Sequence[Sequence[Record]]) -> tuple[Debt, ...]:
@@ -26,21 +38,35 @@ def open_debt(runs: Sequence[Sequence[Record]]) -> tuple[Debt, ...]:
 
 def debt_after(runs: Sequence[History]) -> tuple[Debt, ...]:
     """The same, for runs that were read already."""
-    book = _Book()
+    book = Book()
     for history in runs:
         book.read(history)
-    return tuple(book.open.values())
+    return book.owed()
 
 
-class _Book:
-    """Debt by what it is about. ``primaries``: where each component was promoted last, as the journal tells."""
+def unequal(fact: Accounted) -> int:
+    """How many items were not equal when the step ended: found missing or differing, less what was brought over."""
+    return max(0, fact.missing_total + fact.differing_total - fact.repaired)
+
+
+class Book:
+    """The debt of one runbook, by what it is about; runs are read in, oldest first.
+
+    primaries: where each component was promoted last, as the journal tells.
+    """
 
     def __init__(self) -> None:
         self.open: dict[tuple[DebtKind, str, str], Debt] = {}
         self.primaries: dict[str, str] = {}
+        self._reading: History | None = None
+
+    def owed(self) -> tuple[Debt, ...]:
+        """What is open after the runs that were read so far, oldest first."""
+        return tuple(self.open.values())
 
     def read(self, history: History) -> None:
         """Takes one run in, fact by fact."""
+        self._reading = history
         plan = history.state.current_plan
         reprotect = f"dr reprotect {history.started.runbook_path}"
         for fact in history.facts:
@@ -55,9 +81,10 @@ class _Book:
                 command = f"dr failover {history.started.runbook_path} --to {plan.target}"
                 text = f"{step.spec.id} was not done: run {history.run_id} was cancelled on its way"
                 self._add(key, text, command, history.state.ended_at)
-            elif step.state is StepState.FAILED and step.spec.optional and step.spec.verb not in (Verb.FENCE, *_BESIDE):
+            elif step.state is StepState.FAILED and step.spec.optional and step.spec.verb not in (Verb.FENCE, Verb.NOTIFY, *_BESIDE):
                 command = step.spec.by_hand or f"dr runs {history.run_id}"
                 self._add(key, f"{step.spec.id} failed and was not needed to go on: {step.reason}", command, step.ended_at)
+        self._temporary(history)
 
     def _fact(self, fact: Evidence, at: datetime, history: History, source: str, reprotect: str) -> None:
         match fact:
@@ -76,7 +103,29 @@ class _Book:
             case Redirected():
                 self._redirected(fact, at, source, reprotect)
             case Identities():
-                self._identities(fact, at, history)
+                self._identities(fact, at, history, source)
+            case Accounted():
+                self._accounted(fact, at, history)
+
+    def _temporary(self, history: History) -> None:
+        """What a run changed for its own time only and did not put back, by an undo neither: owed once the run has ended."""
+        left: dict[tuple[DebtKind, str, str], tuple[str, Temporary, datetime]] = {}
+        for at, event in history.events:
+            over: list[tuple[DebtKind, str, str]] = []
+            if isinstance(event, UndoEnded) and event.ok:
+                over = [key for key, (step, _, _) in left.items() if step == event.step]
+            elif isinstance(event, StepEnded):
+                for item in event.evidence:
+                    if isinstance(item, Temporary):
+                        left[DebtKind.CLEAN_UP, item.component, item.what] = (event.step, item, at)
+                    elif isinstance(item, PutBack):
+                        over.append((DebtKind.CLEAN_UP, item.component, item.what))
+            for key in over:
+                left.pop(key, None)
+                self.open.pop(key, None)
+        for key, (_, item, at) in left.items() if history.state.ended_at is not None else ():
+            ends = f"; ends by itself on {item.until:%Y-%m-%d at %H:%M} UTC" if item.until else ""
+            self._add(key, f"{item.text}, still, after run {history.run_id}{ends}", item.by_hand, at)
 
     def _promoted(self, fact: Promoted, at: datetime, history: History, source: str, reprotect: str) -> None:
         self.primaries[fact.component] = fact.region
@@ -114,8 +163,24 @@ class _Book:
             text = f"not changed: {servers}; it answers with the old addresses when it comes back"
             self._add((DebtKind.DNS, fact.component, source), text, reprotect, at)
 
-    def _identities(self, fact: Identities, at: datetime, history: History) -> None:
-        self._close(DebtKind.DRIFT, fact.component)
+    def _accounted(self, fact: Accounted, at: datetime, history: History) -> None:
+        """The newest account of a region counts: what is not equal there is owed until an account finds it equal."""
+        key = (DebtKind.DRIFT, fact.component, fact.region)
+        left = unequal(fact)
+        if not left:
+            self.open.pop(key, None)
+            return
+        names = (*fact.missing, *fact.differing)
+        named = ", ".join(names[:5]) + (f" and {left - 5} more" if left > 5 and len(names) >= 5 else "")
+        text = f"{left} of {fact.checked} are not equal in {fact.region}" + (f": {named}" if named else "")
+        text += f"; all of them: {fact.items_path}" if fact.items_path else ""
+        self._add(key, text, f"dr runs {history.run_id}", at)
+
+    def _identities(self, fact: Identities, at: datetime, history: History, source: str) -> None:
+        self._close(DebtKind.DRIFT, fact.component, "")
+        if fact.before_taken_at is None:
+            text = f"identities were not compared: no snapshot of them was kept outside of {source}; hold them against your own inventory"
+            self._add((DebtKind.DRIFT, fact.component, ""), text, f"dr monitor {history.started.runbook_path}", at)
         wrong = [*(f"{name} missing" for name in fact.missing), *(f"{name} changed" for name in fact.changed)]
         if wrong:
             more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
@@ -124,7 +189,11 @@ class _Book:
 
     def _add(self, key: tuple[DebtKind, str, str], text: str, command: str, since: datetime | None) -> None:
         old = self.open.get(key)
-        self.open[key] = Debt(kind=key[0], component=key[1], text=text, command=command, since=old.since if old else since)
+        assert self._reading is not None, "debt is opened while a run is read"
+        self.open[key] = Debt(
+            kind=key[0], component=key[1], text=text, command=command, since=old.since if old else since,
+            owner=old.owner if old else self._reading.in_charge(since), run_id=old.run_id if old else self._reading.run_id,
+        )  # fmt: skip
 
     def _close(self, kind: DebtKind, component: str, region: str | None = None) -> None:
         for key in [key for key in self.open if key[:2] == (kind, component) and region in (None, key[2])]:

@@ -171,7 +171,7 @@ def _marks(
     named = [
         (stamps.outage_began, "outage", "stamp"), (stamps.detected, "detected", "stamp"), (stamps.decided, "decided", "stamp"),
         (stamps.promoted, "promoted", "stamp"), (stamps.redirected, "redirected", "stamp"), (stamps.propagated, "propagated", "stamp"),
-        (stamps.verified, "verified", "stamp"),
+        (stamps.verified, "verified", "stamp"), (report.point_of_no_return_at, "point of no return", "return"),
         *((fault.observed_at, f"{fault.kind} {fault.target}", "fault") for fault in faults),
     ]  # fmt: skip
     inside = [

@@ -10,7 +10,7 @@ from typing import TypeVar
 from dr.engine.machine import fold
 from dr.engine.state import RunState
 from dr.errors import StateUnreadable
-from dr.model.events import Event, Observed, Record, RunStarted, StepEnded, StepStarted, Turned
+from dr.model.events import Event, Observed, Record, Resumed, RunStarted, StepEnded, StepStarted, Turned
 from dr.model.evidence import Evidence
 from dr.model.plan import StepSpec
 from dr.model.words import Verb
@@ -34,10 +34,11 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One piece of evidence with the moment it was journaled."""
+    """One piece of evidence with the moment it was journaled, and the step that found it ("" where none did)."""
 
     at: datetime
     evidence: Evidence
+    step: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,23 @@ class History:
         by_component = {getattr(item, "component", ""): item for item in self.all(fact)}
         return list(by_component.values())
 
-    def first_act(self, *verbs: Verb, irreversible: bool = False) -> datetime | None:
-        """When the first attempt that acted began: of these verbs, and of irreversible steps only, where asked."""
-        for attempt in self.attempts:
-            if attempt.acted and (not verbs or attempt.spec.verb in verbs) and (attempt.spec.irreversible or not irreversible):
-                return attempt.started_at
-        return None
+    def first_act(self, *verbs: Verb) -> datetime | None:
+        """When the first attempt that acted began; of these verbs only, where named."""
+        return next((item.started_at for item in self.attempts if item.acted and (not verbs or item.spec.verb in verbs)), None)
+
+    def no_return(self) -> Attempt | None:
+        """The first attempt of an irreversible step that acted, or may have: the point of no return."""
+        return next((item for item in self.attempts if item.acted and item.spec.irreversible), None)
+
+    def in_charge(self, at: datetime | None) -> str:
+        """Who had the run in hand at a moment (None: at its end): who started it, took it over or turned it last. Claimed."""
+        holding = self.started.actor
+        for moment, event in self.events:
+            if at is not None and moment > at:
+                break
+            if isinstance(event, (Resumed, Turned)):
+                holding = event.actor
+        return holding
 
 
 def _attempts(events: Sequence[tuple[datetime, Event]]) -> Iterator[Attempt]:
@@ -114,6 +126,6 @@ def _attempts(events: Sequence[tuple[datetime, Event]]) -> Iterator[Attempt]:
 def _facts(events: Sequence[tuple[datetime, Event]]) -> Iterator[Fact]:
     for at, event in events:
         if isinstance(event, StepEnded):
-            yield from (Fact(at, item) for item in event.evidence)
+            yield from (Fact(at, item, event.step) for item in event.evidence)
         elif isinstance(event, Observed):
             yield Fact(at, event.evidence)

@@ -49,7 +49,7 @@ class RunView:
 def render_run(report: RunReport, lag: Sequence[LagSample] = ()) -> str:
     """The report of a run. ``lag``: samples from before the disaster, oldest first (``Samples.history``)."""
     view = _view(report, lag, ())
-    return _environment().get_template("report.html.j2").render(
+    return environment().get_template("report.html.j2").render(
         title=f"{report.runbook}: {report.intent} to {report.to_region}", verdict=view.verdict, drill=None, runs=[view], strip=None
     )  # fmt: skip
 
@@ -58,7 +58,7 @@ def render_drill(report: DrillReport, lag: Sequence[LagSample] = ()) -> str:
     """The report of a drill, with every run in it. ``lag``: samples of the whole drill, oldest first."""
     views = [_view(run, lag, report.faults) for run in report.runs]
     strip = pictures.strip(report.truth) if report.truth is not None else None
-    return _environment().get_template("report.html.j2").render(
+    return environment().get_template("report.html.j2").render(
         title=report.scenario, verdict=drill_verdict(report), drill=report, runs=views, strip=strip
     )  # fmt: skip
 
@@ -135,8 +135,8 @@ def _since(moment: datetime | None, zero: datetime | None) -> str:
     return wording.span(seconds) if seconds <= 0 else f"+{wording.span(seconds)}"
 
 
-def _environment() -> Environment:
-    """Raises Refused where the optional part for reports is not installed."""
+def environment() -> Environment:
+    """What all pages are rendered with. Raises Refused where the optional part for reports is not installed."""
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError as error:

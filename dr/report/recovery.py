@@ -1,7 +1,9 @@
 """The data side of a run: RPA of each component at the instant of the disaster, fence, divergence. Pure.
 
 RPA = end of writes on the old primary − recovery point read in the target. The end of writes counts only where it is known: the old
-primary is fenced, or an independent probe saw writes end. Else the promotion ends them for everybody, and RPA is a bound ("at most").
+primary is fenced, or an independent probe saw writes end. Else it is a bound ("at most"): a fenced primary whose end nobody saw was dead by
+the promotion; one that is not fenced may live, and takes writes until names and caches lead nobody there any more.
+An end before the recovery point was not the end: then it is a bound, too, and never a known zero.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from dr.model.base import between, seconds
 from dr.model.evidence import Fenced, Following, Preserved, Promoted, RecoveryPoint
 from dr.model.report import ComponentReport, DivergenceReport, FenceReport
 from dr.model.words import FenceState, Guard, Known, StepState, Verb
+from dr.report import timing
 from dr.report.history import History
 
 
@@ -47,12 +50,28 @@ def _loss(history: History, component: str) -> Loss:
     if point.recovery_point is None:
         return Loss(component, Known.UNKNOWN, None, None)
     ended = [fact.writes_ended_at for fact in history.all(Fenced, component) if fact.writes_ended_at is not None]
-    if ended:
-        return Loss(component, Known.KNOWN, max(ended[-1] - point.recovery_point, timedelta()), point.recovery_point)
-    promoted = _promoted_at(history, component)
-    if promoted is None:
+    if ended and ended[-1] > point.recovery_point:
+        return Loss(component, Known.KNOWN, ended[-1] - point.recovery_point, point.recovery_point)
+    last = _last_possible_write(history, component)
+    if last is None or last <= point.recovery_point:  # a clock that is ahead bounds nothing
         return Loss(component, Known.UNKNOWN, None, point.recovery_point)
-    return Loss(component, Known.BOUND, max(promoted - point.recovery_point, timedelta()), point.recovery_point)
+    return Loss(component, Known.BOUND, last - point.recovery_point, point.recovery_point)
+
+
+def _last_possible_write(history: History, component: str) -> datetime | None:
+    """Until when a client may have written to the old primary: fenced, it was dead by the promotion; else until names led nobody there.
+
+    None while that is not reached. A move without names ends with its promotion: where clients find the data is not its business.
+    """
+    promoted = _promoted_at(history, component)
+    fact = history.newest(Fenced, component)
+    names = any(step.verb is Verb.PROPAGATE for step in history.state.current_plan.steps)
+    if promoted is None or not names or (fact is not None and fact.state in (FenceState.FENCED, FenceState.NOT_NEEDED)):
+        return promoted
+    moments = timing.stamps(history)
+    # what was sent before the caches ran out is acknowledged a moment later: the check that follows is the safer end
+    led_away = moments.verified or moments.propagated
+    return None if led_away is None else max(promoted, led_away)
 
 
 def _promoted_at(history: History, component: str) -> datetime | None:

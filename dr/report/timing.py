@@ -36,7 +36,8 @@ def stamps(history: History) -> Stamps:
 def outage_began(history: History) -> datetime | None:
     """When service ended: what was known at the start; planned: the first freeze that acted (else the first fence).
 
-    A failover of a primary that was still healthy takes service away itself: with its fence, where that was acknowledged.
+    A failover of a primary that was still healthy takes service away itself: with its fence, where that was acknowledged; else not
+    before it tried, and the RTA is a bound.
     """
     if not history.state.current_plan.intent.moves:
         return None  # a re-protect takes nothing away
@@ -44,10 +45,16 @@ def outage_began(history: History) -> datetime | None:
     if history.started.plan.intent.planned:
         candidates.append(history.first_act(Verb.FREEZE) or history.first_act(Verb.FENCE))
     known = [moment for moment in candidates if moment is not None]
-    if not known and any(fact.state is FenceState.FENCED for fact in history.all(Fenced)):
+    if not known and (any(fact.state is FenceState.FENCED for fact in history.all(Fenced)) or served_at_first(history)):
         fence = history.first_act(Verb.FENCE)
         known = [fence] if fence is not None else []
     return min(known, default=None)
+
+
+def served_at_first(history: History) -> bool:
+    """The source took the writes of every component when it was decided."""
+    plan = history.started.plan
+    return {view.primary for view in plan.views if view.primary is not None} == {plan.source}
 
 
 def _end_of(history: History, verb: Verb) -> datetime | None:

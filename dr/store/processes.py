@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import socket
 from dataclasses import dataclass
 from enum import StrEnum
@@ -45,15 +44,6 @@ class ProcessIdentity:
 def this_process() -> ProcessIdentity:
     """The calling process."""
     return ProcessIdentity(_place(), os.getpid(), _start_time(os.getpid()) or 0)
-
-
-def holder_text() -> str:
-    """The calling process for people: ``user@host pid 4711``."""
-    try:
-        user = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # containers run under numbers without names
-        user = f"uid {os.getuid()}"
-    return f"{user}@{socket.gethostname()} pid {os.getpid()}"
 
 
 def _place() -> str:

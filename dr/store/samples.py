@@ -1,22 +1,23 @@
 """The monitor's memory in SQLite: lag samples, heartbeats, identity snapshots, kept outside the source region.
 
-Moments are stored as whole microseconds since 1970 UTC. Dropped after the retention: samples and heartbeats (never the newest
-sample of a component), and all but the newest snapshots.
+Moments are stored as whole microseconds since 1970 UTC. Samples older than ``SINGLE`` are summed up by the minute (see ``history``).
+Dropped after the retention: samples and heartbeats, never the newest sample of a component; and all but the newest snapshots.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from dr.model.identity import IdentitySnapshot
-from dr.model.lag import Beat, LagSample
+from dr.model.lag import STALE_AFTER, Beat, LagSample, Stretch
 from dr.store import database
+from dr.store.history import SqliteHistory, stretches
 
 SCHEMA = database.Schema(
     "samples",
@@ -36,10 +37,16 @@ SCHEMA = database.Schema(
 RETENTION = timedelta(days=14)
 """How long samples and heartbeats are kept: a drill a fortnight ago can still be looked at."""
 
+SINGLE = timedelta(days=1)
+"""For so long each sample speaks for itself in reports; later the worst one of a minute does, so that 90 days are read in seconds."""
+
 SNAPSHOTS = 20
 """How many different identity snapshots of one component and region are kept."""
 
 _OWN_SNAPSHOTS = "FROM snapshot WHERE runbook = ? AND component = ? AND region = ? ORDER BY taken_at DESC"
+_SPAN = "SELECT component, at, body FROM sample WHERE runbook = ? AND at >= ? AND at < ? ORDER BY at, rowid"
+_NEXT = "SELECT min(component) FROM sample WHERE runbook = ? AND component > ?"
+_NEWEST = "SELECT body FROM sample WHERE runbook = ? AND component = ? ORDER BY at DESC, rowid DESC LIMIT 1"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -57,6 +64,7 @@ class SqliteSamples:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._dropped_before: dict[str, int] = {}
+        self._past = SqliteHistory(directory)
 
     def add(self, runbook: str, samples: Iterable[LagSample], beats: Iterable[Beat] = ()) -> None:
         """Stores one round in one transaction, and drops what is older than the retention, counted from the newest given here."""
@@ -70,20 +78,50 @@ class SqliteSamples:
                 with database.transaction(self._open()) as connection:
                     connection.executemany("INSERT INTO sample (runbook, component, at, body) VALUES (?, ?, ?, ?)", rows)
                     connection.executemany("INSERT INTO beat (runbook, sent_at, body) VALUES (?, ?, ?)", pulses)
-                    self._drop(connection, runbook, newest - self._retention // _MICROSECOND)
+                    self._age(connection, runbook, newest)
             except sqlite3.Error as error:
                 raise database.lost(self.path, SCHEMA, error) from error
 
     def latest(self, runbook: str) -> Mapping[str, LagSample]:
         """The newest sample of each component, whatever its age."""
-        # SQLite takes the bare column from the row that has the maximum: https://www.sqlite.org/lang_select.html#bareagg
-        query = "SELECT component, body, max(at) FROM sample WHERE runbook = ? GROUP BY component ORDER BY component"
-        return {row[0]: self._sample(row[1]) for row in self._select(query, runbook)}
+        found: dict[str, str] = {}
+        with database.reading(self.path, SCHEMA) as connection:
+            while connection is not None:  # two looks into the index for each component; GROUP BY would read all of it
+                row = connection.execute(_NEXT, (runbook, next(reversed(found), ""))).fetchone()
+                if row[0] is None:
+                    break
+                found[row[0]] = connection.execute(_NEWEST, (runbook, row[0])).fetchone()[0]
+        return {component: self._sample(body) for component, body in found.items()}
 
     def history(self, runbook: str, since: datetime) -> Sequence[LagSample]:
         """All samples since then, oldest first."""
         query = "SELECT body FROM sample WHERE runbook = ? AND at >= ? ORDER BY at, rowid"
         return [self._sample(row[0]) for row in self._select(query, runbook, _micros(since))]
+
+    def stretches(self, runbook: str, since: datetime, until: datetime) -> Iterator[Stretch]:
+        """What the samples from ``since`` to before ``until`` speak for, those that were dropped already included; in no order.
+
+        Streamed: 90 days of samples are too many to hold. The first one may begin a little before ``since``.
+        """
+        yield from self._past.stretches(runbook, _micros(since), _micros(until))
+        begin = max(_micros(since) - STALE_AFTER // _MICROSECOND, self._past.summed_until(runbook))
+        with database.reading(self.path, SCHEMA) as connection:
+            if connection is not None:
+                try:
+                    yield from stretches(connection.execute(_SPAN, (runbook, begin, _micros(until))))
+                except ValueError as error:
+                    raise self._damaged("lag sample") from error
+
+    def runbooks(self) -> Sequence[str]:
+        """All runbooks that there are samples of."""
+        found = [""]
+        with database.reading(self.path, SCHEMA) as connection:
+            while connection is not None:  # one look into the index each; DISTINCT would read all of it
+                row = connection.execute("SELECT min(runbook) FROM sample WHERE runbook > ?", (found[-1],)).fetchone()
+                if row[0] is None:
+                    break
+                found.append(row[0])
+        return found[1:]
 
     def beats(self, runbook: str, since: datetime) -> Sequence[Beat]:
         """All heartbeats sent since then, oldest first."""
@@ -127,6 +165,7 @@ class SqliteSamples:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
+            self._past.close()
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -146,10 +185,12 @@ class SqliteSamples:
     def _damaged(self, what: str) -> Exception:
         return database.unreadable(self.path, SCHEMA, f"a {what} in it is damaged")
 
-    def _drop(self, connection: sqlite3.Connection, runbook: str, before: int) -> None:
-        """Once in a hundredth of the retention; each runbook by its own newest sample."""
+    def _age(self, connection: sqlite3.Connection, runbook: str, newest: int) -> None:
+        """Once in a hundredth of the retention; each runbook by its own newest sample. Nothing is dropped before it is summed up."""
+        before = newest - self._retention // _MICROSECOND
         if before - self._dropped_before.get(runbook, 0) < self._retention // _MICROSECOND // 100:
             return
+        before = min(before, self._sum_up(connection, runbook, newest - min(SINGLE, self._retention) // _MICROSECOND))
         connection.execute("DELETE FROM beat WHERE runbook = ? AND sent_at < ?", (runbook, before))
         connection.execute(
             "DELETE FROM sample AS old WHERE runbook = ?1 AND at < ?2"
@@ -157,6 +198,20 @@ class SqliteSamples:
             (runbook, before),
         )
         self._dropped_before[runbook] = before
+
+    def _sum_up(self, connection: sqlite3.Connection, runbook: str, until: int) -> int:
+        """Sums up samples before ``until``, at most a day of them: heartbeats wait meanwhile. Returns how far it came."""
+        oldest = connection.execute("SELECT min(at) FROM sample WHERE runbook = ?", (runbook,)).fetchone()[0]
+        begin = max(self._past.summed_until(runbook), until if oldest is None else oldest)
+        until = min(until, begin + SINGLE // _MICROSECOND)
+        if until > begin:
+            # the first sample after ``until`` ends what the last one before it speaks for
+            rows = connection.execute(_SPAN, (runbook, begin, until + STALE_AFTER // _MICROSECOND))
+            try:
+                self._past.add(runbook, (item for item in stretches(rows) if item.start < until), until)
+            except ValueError as error:
+                raise self._damaged("lag sample") from error
+        return max(begin, until)
 
 
 def _micros(moment: datetime) -> int:

@@ -50,11 +50,13 @@ def test_a_failover_needs_nothing_of_the_lost_region(kind: AirflowDeployments) -
 
 
 def test_a_planned_move_freezes_before_it_drains_and_can_take_both_back(kind: AirflowDeployments) -> None:
-    """The source is touched by snapshot, freeze and drain before, and stands by after; freeze and drain have an undo."""
+    """The source is touched by lock, snapshot, freeze and drain before, and stands by after; what holds it up has an undo."""
     steps = {step.spec.verb: step.spec for step in kind.steps(Intent.SWITCHOVER, "east", "west")}
-    assert {verb for verb, spec in steps.items() if spec.region == "east"} == {Verb.SNAPSHOT, Verb.FREEZE, Verb.DRAIN, Verb.STAND_BY}
+    assert {verb for verb, spec in steps.items() if spec.region == "east"} == {
+        Verb.LOCK, Verb.SNAPSHOT, Verb.FREEZE, Verb.DRAIN, Verb.STAND_BY,
+    }  # fmt: skip
     assert steps[Verb.DRAIN].needs == (steps[Verb.FREEZE].id,)
-    assert {verb for verb, spec in steps.items() if spec.undoable} == {Verb.FREEZE, Verb.DRAIN}
+    assert {verb for verb, spec in steps.items() if spec.undoable} == {Verb.LOCK, Verb.FREEZE, Verb.DRAIN}
 
 
 def test_schedulers_start_after_every_fate_is_decided(kind: AirflowDeployments) -> None:

@@ -55,14 +55,11 @@ def flawed(request: pytest.FixtureRequest, lab: Lab, clock: Clock, tmp_path: Pat
     """The kind with one unusable certificate among west's, and what is said of it."""
     folder = tmp_path / "tls"
     names = [hostname for item in kind_deployments(5) for hostname in item]
-    own = Layout(tmp_path, tmp_path)
-    (tmp_path / "secrets").mkdir()
-    Authority.create(own, clock.now()).issue(folder, names)
+    Authority.load(lab.layout, clock.now()).issue(folder, names)
     if request.param == "missing":
         (folder / f"{NAME}.pem").unlink()
     else:
-        Authority.create(own, clock.now() - timedelta(days=60)).issue(tmp_path / "old", [NAME])
-        (tmp_path / "old" / f"{NAME}.pem").replace(folder / f"{NAME}.pem")
+        Authority.load(lab.layout, clock.now() - timedelta(days=60)).replace(folder, [NAME])
     given = config(lab.layout, certificates={"east": str(lab.layout.region("east").tls), "west": str(folder)})
     kind = AirflowDeployments("deployments", given, ["metadata-db"], site(lab.layout, clock, tmp_path))
     return kind, "no certificate" if request.param == "missing" else "certificate expired"

@@ -8,9 +8,9 @@ import pytest
 
 from dr.errors import StepError, Transient
 from dr.model.words import Role, Severity
-from dr.providers.airflow.certificates import Flaw, judge
 from dr.providers.airflow.control import DeploymentStatus, RegionStatus
 from dr.providers.airflow.look import findings, roles
+from dr.providers.selfhosted.certificates.judge import Flaw, judge
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -108,7 +108,7 @@ class FakeApp:
         return self.plan_made
 
     def start(self, platform: object, intent: Intent, to: str | None, *, hooks: Hooks, **asked: object) -> RunReport:
-        if not hooks.confirm(self.plan_made):
+        if not hooks.confirm(self.plan_made, None):
             self.asked.append(("not confirmed", None))
             return a_report(RunOutcome.REFUSED, 3)
         self.asked.append(("start", {"intent": intent, "to": to, **asked}))

@@ -112,6 +112,24 @@ def test_somebody_else_approves(runbook: str, typed: Typed, capsys: Output) -> N
     assert run(["approve", run_id, "approvals/1", "--actor", "carol"]) == ExitCode.REFUSED
 
 
+def test_a_gate_that_asks_for_evidence_refuses_an_answer_without_it(tmp_path: Path, typed: Typed, capsys: Output) -> None:
+    """Refused at the door, with the command: a planned move is not rolled back for a forgotten text; with the text it goes on."""
+    runbook = toy.make(tmp_path)
+    gate = "  told: {kind: gate, text: Was the customer told?, evidence: required}\n"
+    runbook.write_text(toy.RUNBOOK.replace("folder: db}", "folder: db, needs: [told]}") + gate)
+    process = typed("switchover", str(runbook), "--to", "west", "--yes", "--actor", "ann", "--json")
+    until(lambda: bool(answered(capsys, "status")[1]["in_flight"]))
+    run_id = in_flight(capsys).run_id
+    until(lambda: states(capsys, run_id).get("told/gate") == "waiting-approval")
+    for empty in ([], ["--reason", "  "]):
+        assert run(["approve", run_id, "told/gate", "--actor", "bob", *empty]) == ExitCode.REFUSED
+        assert f"dr approve {run_id} told/gate --reason EVIDENCE" in capsys.readouterr().err
+    assert states(capsys, run_id)["told/gate"] == "waiting-approval"
+    assert run(["approve", run_id, "told/gate", "--actor", "bob", "--reason", "mail of 02:41"]) == 0
+    _, report = printed(process)
+    assert (report["outcome"], report["deviations"]) == ("completed", [])
+
+
 def test_who_asked_for_it_cannot_skip_the_approval_either(runbook: str, typed: Typed, capsys: Output) -> None:
     """Two people means two people: a skip by the requester is refused, one by somebody else counts, as a deviation."""
     process = failover(typed, runbook)

@@ -26,6 +26,18 @@ def test_a_wrong_command_line_is_2(argv: list[str], capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("argv", "hint"),
+    [(["bogus", "--json"], "dr --help"), (["plan", "--json"], "dr plan --help"), (["plan", "r", "--no", "--json"], "dr plan --help")],
+)
+def test_a_wrong_command_line_is_json_where_that_was_asked_for(argv: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A script that reads stdout as JSON gets dr.error/1 for a command or option that is not there, too."""
+    assert run(argv) == ExitCode.USAGE
+    body = json.loads(capsys.readouterr().out)
+    assert (body["schema"], body["exit_code"], body["hint"]) == ("dr.error/1", 2, hint)
+    assert body["message"]
+
+
 def test_a_wrong_file_is_2_with_line_and_hint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """File, line and field on stderr; with --json the same as dr.error/1 on stdout; a password that was written there nowhere."""
     path = tmp_path / "r.yaml"

@@ -54,6 +54,8 @@ def test_a_full_disk_stops_the_run_with_everything_so_far_readable(tmp_path: Pat
         except StateLost as error:
             outcomes.append(RunOutcome.FAILED)
             assert error.exit_code == ExitCode.FAILED and "df -h" in error.hint
+            begun = app.state.journal.runs()
+            assert error.hint.endswith(f"dr resume {begun[-1]}" if begun else "give the same command again")
         finally:
             platform.close()
             app.close()

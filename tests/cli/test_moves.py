@@ -75,12 +75,17 @@ def test_a_person_types_the_runbooks_name_in_full(typed: str, runs: bool, app: t
 
 
 def test_the_question_names_both_sides_and_since_when() -> None:
-    """From east, unreachable since the recovery point, to west."""
+    """Since when writes fail is not how new the target's data is: both are said, and what nobody knows is not."""
     view = ComponentView(
         component="db", kind="store", at=T0, regions={"east": RegionView(role=Role.UNREACHABLE), "west": RegionView(role=Role.SECONDARY)},
         lag=LagSample(component="db", at=T0, state=Known.KNOWN, recovery_point=T0),
     )  # fmt: skip
-    assert question(a_plan(views=(view,))) == "failover of small: from east, unreachable since 02:40:00Z, to west"
+    data = "to west, whose newest data is of 02:40:00Z"
+    told = question(a_plan(views=(view,)), T0 + timedelta(seconds=7))
+    assert told == f"failover of small: from east, unreachable since 02:40:07Z, {data}"
+    assert question(a_plan(views=(view,))) == f"failover of small: from east, unreachable, {data}"
+    blind = view.model_copy(update={"lag": None})
+    assert question(a_plan(views=(blind,))) == "failover of small: from east, unreachable, to west"
 
 
 def test_json_is_the_whole_report(app: type[FakeApp], capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import io
+import threading
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
+import pytest
 from rich.console import Console
 
-from dr.cli.forecast import forecast
-from dr.cli.live import prediction, table
+from dr.cli.live import Watcher, prediction, table
 from dr.cli.plan_view import marker, mermaid, show_plan, waves
 from dr.cli.run_view import show_run
 from dr.cli.status import show_status
+from dr.engine.forecast import forecast
 from dr.engine.machine import apply
 from dr.engine.state import RunState
-from dr.model.events import StepEnded, StepStarted
-from dr.model.lag import RegionView
-from dr.model.report import GuardReport
+from dr.model.events import Event, Record, StepEnded, StepStarted, encode
+from dr.model.lag import Finding, RegionView
+from dr.model.report import Debt, GuardReport
 from dr.model.status import ComponentStatus, Readiness, StatusReport, plan_report
-from dr.model.words import Guard, Known, Outcome, Role, RunOutcome, StepState, Verb, Verdict
-from tests.cli.conftest import SECOND, T0, a_plan, a_report, spec
+from dr.model.words import DebtKind, Guard, Known, Outcome, Role, RunOutcome, Severity, StepState, Verb, Verdict
+from tests.cli.conftest import SECOND, T0, a_plan, a_report, spec, started
 
 
 def console() -> Console:
@@ -97,6 +100,50 @@ def test_the_live_table_shows_elapsed_budget_and_the_point_of_no_return(state: R
     assert "point of no return: passed" in prediction(state, T0 + 4 * SECOND)
 
 
+def test_the_point_of_no_return_stands_before_the_step_that_is_it(state: RunState) -> None:
+    """A row of its own in the live table, ahead until that step begins."""
+    def row() -> str:
+        screen = console()
+        screen.print(table(state, T0))
+        lines = text_of(screen).splitlines()
+        number = next(index for index, line in enumerate(lines) if "── point of no return ──" in line)
+        assert "db/promote" in lines[number + 1]
+        return lines[number]
+
+    assert "ahead" in row()
+    apply(state, StepStarted(step="db/fence", attempt=1), T0)
+    apply(state, StepEnded(step="db/fence", attempt=1, outcome=Outcome.DONE, acted=True, duration=SECOND), T0)
+    apply(state, StepStarted(step="db/promote", attempt=1), T0)
+    assert "passed" in row()
+
+
+class Told:
+    """A journal that is told record by record."""
+
+    def __init__(self, *events: Event) -> None:
+        self.events = events
+
+    def follow(self, run_id: str, stop: threading.Event) -> Iterator[Sequence[Record]]:
+        for number, event in enumerate(self.events, 1):
+            yield [Record(run_id, number, T0.isoformat(), encode(event), "")]
+
+
+def test_plain_lines_say_when_the_point_of_no_return_is_reached(capsys: pytest.CaptureFixture[str]) -> None:
+    """Once, when the irreversible step begins; and that it was not passed, where a guard stopped the step."""
+    done = StepEnded(step="db/fence", attempt=1, outcome=Outcome.DONE, acted=True, duration=SECOND)
+    fence = (StepStarted(step="db/fence", attempt=1), done)
+    begun = (started(), *fence, StepStarted(step="db/promote", attempt=1))
+    refused = StepEnded(step="db/promote", attempt=1, outcome=Outcome.FAILED, guard="fence", reason="no", duration=SECOND)
+    for events, count in ((begun, 1), ((*begun, refused), 2), ((started(), *fence), 0)):
+        watcher = Watcher(Told(*events), "r-1", lambda: T0, terminal=False)
+        watcher.start()
+        watcher.wait()
+        said = [line for line in capsys.readouterr().err.splitlines() if "point of no return" in line]
+        assert len(said) == count
+        assert not said or "db/promote begins" in said[0]
+        assert len(said) < 2 or "not passed" in said[1]
+
+
 def test_who_is_waited_for_is_said_with_the_command(state: RunState) -> None:
     """A step that waits for a person names what that person types."""
     state.steps["app/approve"].state = StepState.WAITING_APPROVAL
@@ -149,7 +196,8 @@ def test_status_answers_can_we_fail_over_now() -> None:
     component = ComponentStatus(
         id="db", kind="store", primary="east", regions={"east": RegionView(role=Role.PRIMARY), "west": RegionView(role=Role.SECONDARY)},
         rpo_seconds=300, lag_seconds=400, lag_state=Known.KNOWN, lag_age_seconds=1, recovery_point=T0, exposure_seconds=401,
-        exposure_state=Known.KNOWN, rpo_met=False,
+        exposure_state=Known.KNOWN, rpo_met=False, readiness="not-ready",
+        findings=(Finding(component="db", severity=Severity.ERROR, fact="no slot", fix="create it"),),
     )  # fmt: skip
     refusing = GuardReport(name=Guard.EXPOSURE, verdict=Verdict.REFUSED, reason="6m41s is above the RPO")
     ready = Readiness(
@@ -158,10 +206,12 @@ def test_status_answers_can_we_fail_over_now() -> None:
     )  # fmt: skip
     report = StatusReport(
         tool_version="0", state_directory="/s", at=T0, runbook="small", home="east", primary="east", components=(component,),
-        readiness=ready,
+        readiness=ready, debt=(Debt(kind=DebtKind.FENCE, component="db", text="not fenced", command="dr reprotect r.yaml", owner="ann",
+                                    run_id="r-1"),),
     )  # fmt: skip
     screen = console()
     show_status(report, screen)
     text = text_of(screen)
-    for expected in ("primary: east", "ABOVE", "only with acceptance", "6m41s is above the RPO", "--accept-data-loss 7m"):
+    for expected in ("primary: east", "ABOVE", "only with acceptance", "6m41s is above the RPO", "--accept-data-loss 7m", "02:40:00Z",
+                     "NOT: 1 error", "error: db: no slot  Try: create it", "not fenced", "owner: ann (run r-1)"):  # fmt: skip
         assert expected in text

@@ -9,8 +9,12 @@ import pytest
 
 from dr.cli.main import run
 from dr.errors import ExitCode
+from dr.model.evidence import Evidence, Fenced
 from dr.model.lag import LagSample
-from dr.model.words import Known, Role
+from dr.model.report import RunReport
+from dr.model.status import StatusReport
+from dr.model.words import FenceState, Guard, Known, Role, Verb, Verdict
+from dr.ports import AttemptContext
 from tests.cli import toy
 from tests.cli.test_whole_commands import answered
 
@@ -61,7 +65,7 @@ def test_both_regions_unreachable(more: tuple[str, ...], tmp_path: Path, capsys:
     code, report, refused = failover(runbook, capsys, *more)
     assert (code, report["outcome"], report["steps"]) == (ExitCode.REFUSED, "refused", [])
     assert "target-reachable: db in west is unreachable" in refused
-    assert report["hint"] == f"dr status {runbook}"
+    assert report["hint"] == f"dr status {runbook} · start db in west, then give the same command again"
     assert roles(tmp_path) == (Role.UNREACHABLE, Role.UNREACHABLE)
 
 
@@ -86,6 +90,11 @@ def test_a_target_that_is_primary_already_is_0_and_not_touched(intent: str, tmp_
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "db").iterdir()}
     code, report = answered(capsys, intent, str(runbook), "--to", "west", "--yes")
     assert (code, report["outcome"], report["steps"], report["reason"]) == (0, "already", [], "west is already primary")
+    assert report["guards"] == []
+    code, plan = answered(capsys, "plan", str(runbook), "--intent", intent, "--to", "west")
+    assert (code, plan["steps"], plan["guards"]) == (0, [], [])
+    assert run(["plan", str(runbook), "--to", "west"]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == "nothing to do: west is already primary"
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "db").iterdir()} == before
 
 
@@ -158,9 +167,37 @@ def test_a_journal_that_was_changed(change: str, tmp_path: Path, capsys: Output)
 
 
 def test_a_state_directory_that_is_a_file(tmp_path: Path, capsys: Output) -> None:
-    """Said before anything is looked at."""
+    """Said before anything is looked at; "no runs" would be a dangerous answer."""
     runbook = toy.make(tmp_path)
     (tmp_path / "state").write_text("")
-    assert run(["failover", str(runbook), "--to", "west", "--yes", "--reason", "x"]) == ExitCode.REFUSED
-    assert "Try: --state DIRECTORY" in capsys.readouterr().err
+    for argv in (["failover", str(runbook), "--to", "west", "--yes", "--reason", "x"], ["status"], ["status", "--json"], ["runs"],
+                 ["status", "--state", str(tmp_path / "state")], ["report", "--from", "2026-01-01"]):  # fmt: skip
+        assert run(argv) == ExitCode.REFUSED, argv
+        assert "Try: --state DIRECTORY" in capsys.readouterr().err
     assert roles(tmp_path) == (Role.PRIMARY, Role.SECONDARY)
+
+
+def test_status_says_what_a_paused_run_asks_for(tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fence that nobody acknowledged: the command in the status has the flag that is needed, and with it the run ends."""
+    honest = toy.Act._evidence
+
+    def unacknowledged(self: toy.Act, context: AttemptContext) -> tuple[Evidence, ...]:
+        if self.verb is not Verb.FENCE:
+            return honest(self, context)
+        name = context.step.component
+        return (Fenced(component=name, region=self.region, state=FenceState.UNACKNOWLEDGED, proof="no route to host"),)
+
+    monkeypatch.setattr(toy.Act, "_evidence", unacknowledged)
+    code, report, refused = failover(toy.make(tmp_path), capsys, "--reason", "x", "--actor", "ann")
+    assert (code, report["outcome"]) == (ExitCode.PAUSED, "paused") and "fence: the fence of db was not acknowledged" in refused
+    (flight,) = StatusReport.model_validate(answered(capsys, "status")[1]).in_flight
+    assert flight.commands == (f"dr resume {report['run_id']} --accept-split --reason TEXT", f"dr cancel {report['run_id']}")
+    assert run(["status"]) == 0
+    assert "--accept-split --reason TEXT" in capsys.readouterr().out
+    code, done = answered(capsys, "resume", str(report["run_id"]), "--accept-split", "--reason", "east is dark", "--actor", "bob")
+    asked = [(item.name, item.verdict, item.overridden_by) for item in RunReport.model_validate(done).guards if item.step == "db/promote"]
+    assert (done["outcome"], asked) == (
+        "completed", [(Guard.FENCE, Verdict.OVERRIDDEN, "bob"), (Guard.EXPOSURE, Verdict.PASSED, None)]
+    )  # fmt: skip
+    owed = StatusReport.model_validate(answered(capsys, "status")[1]).debt
+    assert owed and {(item.owner, item.run_id) for item in owed} == {("bob", report["run_id"])}

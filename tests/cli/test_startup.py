@@ -10,7 +10,7 @@ import pytest
 
 COMMANDS = [
     "status", "plan", "lag", "runs", "runbook", "failover", "switchover", "failback", "reprotect", "resume", "pause", "cancel", "approve",
-    "skip", "drill", "lab", "monitor",
+    "skip", "drill", "lab", "monitor", "report",
 ]  # fmt: skip
 HEAVY = {"networkx", "psycopg", "httpx", "boto3", "ruamel", "pydantic", "rich", "structlog", "cryptography", "dns", "dr.app", "dr.model"}
 _RUN = "import sys; from dr.cli.main import run; code = run(sys.argv[1:]); print(*sys.modules, file=sys.stderr); sys.exit(code)"
@@ -28,7 +28,7 @@ def test_help_lists_exactly_what_was_built() -> None:
     assert code == 0
     listed = [line.split()[0] for line in out.splitlines() if line.startswith("  ") and line[2] not in " -" and line.split()[0] in COMMANDS]
     assert listed == COMMANDS
-    for absent in ("simulate", "audit", "init", "report"):
+    for absent in ("simulate", "audit", "init"):
         assert f"\n  {absent} " not in out
 
 
@@ -39,6 +39,16 @@ def test_light_commands_load_no_heavy_library(argv: tuple[str, ...], tmp_path: P
     _, _, loaded = modules(*argv)
     assert "dr.cli.main" in loaded
     assert not HEAVY & loaded
+
+
+def test_a_status_loads_only_what_it_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is primary and what would be lost is asked at 03:00: no run is started, no page is drawn, no cloud is called."""
+    monkeypatch.setenv("DR_STATE", str(tmp_path / "none"))
+    code, out, loaded = modules("status", str(Path(__file__).parents[2] / "runbooks/lab.yaml"), "--json")
+    assert (code, '"dr.status/1"' in out) == (0, True)
+    unused = {"networkx", "jinja2", "boto3", "structlog", "tenacity", "rich", "httpx", "prometheus_client", "markupsafe"}
+    assert not unused & loaded
+    assert not {"dr.engine.runner", "dr.app.conduct", "dr.model.scenario", "dr.report.html", "dr.drill", "dr.lab"} & loaded
 
 
 @pytest.mark.parametrize("command", COMMANDS)

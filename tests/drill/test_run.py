@@ -44,6 +44,29 @@ def test_faults_and_acts_happen_in_their_time_and_the_world_is_ended() -> None:
     assert report.debt == report.runs[-1].debt != ()
 
 
+def test_a_scenario_is_played_as_often_as_it_says() -> None:
+    """Twice in one world: each time with its own warm-up, fault and command, settled in between; every exit code and every run counts."""
+    stage = Stage(
+        {
+            "timeline": [{"at": "5s", "kill": {"region": "east"}}, {"on": "failover.ended", "bring_back": {"region": "east"}}],
+            "acts": [FAILOVER], "expect": {"exit_codes": [0, 0], "runs": 2}, "repeat": 2,
+        }
+    )  # fmt: skip
+
+    def answer(_operator: FakeOperator) -> tuple[int, str]:
+        run_id = f"run-{len(stage.journal.stories) + 1}"
+        stage.journal.stories[run_id] = failover(run_id=run_id)
+        return 0, ""
+
+    stage.script["failover"] = answer
+    report = run_drill(stage.drill())
+    assert [entry.split(" at ")[0] for entry in stage.world.log] == [
+        "up", "inject kill", "inject bring_back", "settle", "inject kill", "inject bring_back", "settle", "truth", "down",
+    ]  # fmt: skip
+    assert [line.name for line in report.expectations if not line.met] == []
+    assert [run.run_id for run in report.runs] == ["run-1", "run-2"]
+
+
 def test_an_unmet_expectation_fails_the_drill() -> None:
     """RTA 2.9 s, at most 1 s wanted."""
     stage = Stage({"acts": [FAILOVER], "expect": {"rta": "1s"}})
@@ -70,7 +93,8 @@ def test_a_killed_orchestrator_is_resumed_by_another_operator() -> None:
         return -9, ""
 
     def ends(_operator: FakeOperator) -> tuple[int, str]:
-        story.resume(3).run("metadata-db/promote", 3.1, 3.2, point(-0.1), promoted(3.2)).run("deployments/prepare", 3.1, 3.2)
+        story.resume(3).run("metadata-db/fence", 3.02, 3.05)
+        story.run("metadata-db/promote", 3.1, 3.2, point(-0.1), promoted(3.2)).run("deployments/prepare", 3.1, 3.2)
         story.run("deployments/hold", 3.21, 3.3).run("deployments/verify-inside", 3.31, 3.4).run("dns/redirect", 3.41, 3.5, redirected(3.5))
         story.run("dns/propagate", 3.51, 3.6).run("deployments/verify-outside", 3.61, 3.7)
         story.run("deployments/reconcile", 3.71, 3.8).run("deployments/start", 3.81, 3.9).over(4)
@@ -109,6 +133,50 @@ def test_acts_of_a_round_trip_wait_for_the_prompt() -> None:
     assert report.verdict == "passed"
     assert order == ["failover answered with 1 typed", "reprotect answered with 2 typed", "failback answered with 3 typed"]
     assert any(entry.startswith("inject bring_back") for entry in stage.world.log)
+
+
+def test_what_the_monitor_does_by_itself_is_no_event_and_no_result() -> None:
+    """The fence that it tries again is a re-protect, too: nobody in the scenario waits for it, and expectations judge the others' runs."""
+    stage = Stage(
+        {
+            "acts": [FAILOVER, {"on": "reprotect.ended", "intent": "failback"}],
+            "expect": {"runs": 1, "outcome": "completed"},
+        }
+    )
+
+    def answer(_operator: FakeOperator) -> tuple[int, str]:
+        stage.journal.stories["run-1"] = failover(run_id="run-1")
+        retry = Story("run-2").start(plan(usual_steps(), intent=Intent.REPROTECT), actor="dr monitor")
+        stage.journal.stories["run-2"] = retry.over(2, RunOutcome.FAILED, "not yet")
+        return 0, ""
+
+    stage.script["failover"] = answer
+    report = run_drill(stage.drill())
+    assert [words[0] for words in stage.typed] == ["failover"]
+    assert [(line.name, line.met) for line in report.expectations[:2]] == [("outcome", True), ("runs", True)]
+    assert report.expectations[-1].actual == "never came: reprotect.ended"
+    assert len(report.runs) == 2
+
+
+def test_a_second_keyboard_does_not_wait_for_the_prompt() -> None:
+    """``at_once``: typed while the first command still holds its run; both answer."""
+    other = {"on": "failover:metadata-db/fence.started", "at_once": True, "intent": "reprotect"}
+    stage = Stage({"acts": [FAILOVER, other], "expect": {"exit_codes": [0, 3]}})
+    second = threading.Event()
+    story = Story("run-1").start(plan(usual_steps())).begin("metadata-db/fence", 1.3)
+
+    def holds(_operator: FakeOperator) -> tuple[int, str]:
+        stage.journal.stories["run-1"] = story
+        assert second.wait(30)
+        return 0, ""
+
+    def refused(_operator: FakeOperator) -> tuple[int, str]:
+        second.set()
+        return 3, ""
+
+    stage.script |= {"failover": holds, "reprotect": refused}
+    report = run_drill(stage.drill())
+    assert (report.verdict, report.error) == ("passed", "")
 
 
 def test_something_can_come_a_while_after_an_event() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from dr.drill.scorecard import Results, score
 from dr.model.base import Json
-from dr.model.report import DivergenceReport, FenceReport, GuardReport, IdentityReport, RunReport, TaskReport
+from dr.model.report import AccountedReport, DivergenceReport, FenceReport, GuardReport, IdentityReport, RunReport, TaskReport
 from dr.model.scenario import Expect
 from dr.model.truth import Truth
 from dr.model.words import FenceState, Guard, Intent, Known, RunOutcome, Verdict
@@ -49,6 +49,17 @@ NO_RUN = results(())
 NO_TRUTH = results(seen=None)
 LOST = truth(lost_writes=3, loss_window=timedelta(seconds=1))
 
+PRESERVED = truth(lost_writes=3, preserved_writes=3)
+KEPT = run(divergence=DivergenceReport(state="preserved", items=7, preserved_at="/kept"))
+LESS = AccountedReport.model_validate({
+    "component": "logs", "kind": "s3-bucket", "step": "logs/prepare", "region": "west", "at": "2026-03-01T02:40:00Z", "checked": 3,
+    "equal": 2, "missing": ["a"], "missing_total": 1, "differing": [], "differing_total": 0, "conflicts": [], "conflicts_total": 0,
+    "repaired": 0, "unequal": 1, "complete": False, "items_path": None,
+})  # fmt: skip
+SHIPPED = truth(lost_objects=2, lost_object_names=("a", "b"))
+NAMED = run(accounted=(LESS,))
+MISSED = objectives(rto_met=False).model_copy(update={"deviations": ("2.0s before the RTO of 8.0s is over, …",)})
+
 CASES: list[tuple[str, Json, Results, Results]] = [
     ("outcome", "completed", results(), results([run(outcome=RunOutcome.FAILED)])),
     ("outcome", "completed", results(), NO_RUN),
@@ -57,13 +68,13 @@ CASES: list[tuple[str, Json, Results, Results]] = [
     ("exit_codes", [0, 0], results(codes=[0, 0]), results(codes=[0, None])),
     ("rta", "3s", results(), results([objectives(rta_seconds=3.1)])),
     ("rta", "3s", results(), results([objectives(rta_seconds=None)])),
-    ("rpa", "2s", results(), results([objectives(rpa_seconds=2.1)])),
-    ("rpa", "2s", results(), results([objectives(rpa_seconds=None, rpa_state=Known.UNKNOWN)])),
+    ("rpa", "3s", results(), results([objectives(rpa_seconds=3.1)])),
+    ("rpa", "3s", results(), results([objectives(rpa_seconds=None, rpa_state=Known.UNKNOWN)])),
     ("rta_matches_truth", True, results(), results(seen=truth(outage=timedelta(seconds=1.5)))),
     ("rta_matches_truth", True, results(seen=truth(outage=timedelta(seconds=3.1))), results(seen=truth(outage=timedelta(seconds=3.3)))),
     ("rta_matches_truth", True, results(), results(seen=truth(outage=None))),
     ("rta_matches_truth", True, results(), results([objectives(rta_seconds=None)])),
-    ("rpa_not_below_truth", True, results(seen=LOST), results(seen=truth(loss_window=timedelta(seconds=1.6)))),
+    ("rpa_not_below_truth", True, results(seen=LOST), results(seen=truth(loss_window=timedelta(seconds=3.1)))),
     ("rpa_not_below_truth", True, results([objectives(rpa_seconds=1.2, rpa_state=Known.KNOWN)], LOST),
      results([objectives(rpa_seconds=1.4, rpa_state=Known.KNOWN)], LOST)),
     ("rpa_not_below_truth", True, results(), NO_TRUTH),
@@ -93,6 +104,31 @@ CASES: list[tuple[str, Json, Results, Results]] = [
     ("divergence_preserved", True, results(), results([run(divergence=DivergenceReport(state="possible"))])),
     ("agent_continues", True, results(), results(seen=truth(agent_polls_after=0))),
     ("agent_continues", True, results(), NO_TRUTH),
+    ("exit_codes_any_order", [0, 3], results(codes=[3, 0]), results(codes=[0, 0])),
+    ("exit_codes_any_order", [0, 3], results(codes=[0, 3]), results(codes=[3, None])),
+    ("says", ["too much"], results(), NO_RUN),
+    ("says", ["run {run} is in flight"], replace(results(), printed=[f"run {BASE.run_id} is in flight"]), results()),
+    ("says", ["too much", "split"], results([run(deviations=("split accepted",))]), results()),
+    ("promotions", 1, results(), results([BASE, BASE])),
+    ("promotions", 0, NO_RUN, results()),
+    ("divergence_matches_truth", True, results([KEPT], PRESERVED), results([KEPT], truth(lost_writes=3, preserved_writes=2))),
+    ("divergence_matches_truth", True, results([KEPT], PRESERVED), results(seen=PRESERVED)),
+    ("divergence_matches_truth", True, results([KEPT], PRESERVED), results([KEPT], truth(lost_writes=0, preserved_writes=0))),
+    ("divergence_matches_truth", True, results([KEPT], PRESERVED), results([KEPT], LOST)),
+    ("rta_below_truth", True, results(seen=truth(outage=timedelta(seconds=8))), results()),
+    ("rta_below_truth", True, results(seen=truth(outage=timedelta(seconds=8))), results(seen=truth(outage=None))),
+    ("warned_in_time", True, results([MISSED]), results([objectives(rto_met=False)])),
+    ("warned_in_time", True, results([MISSED]), results([run(deviations=MISSED.deviations)])),
+    ("lost_objects", 0, results(seen=truth(lost_objects=0)), results(seen=truth(lost_objects=2))),
+    ("lost_objects", 0, results(seen=truth(lost_objects=0)), results(seen=truth(lost_objects=None))),
+    ("min_lost_objects", 1, results(seen=SHIPPED), results(seen=truth(lost_objects=0))),
+    ("max_lost_objects", 2, results(seen=SHIPPED), results(seen=truth(lost_objects=3))),
+    ("lost_objects_named", True, results([NAMED], SHIPPED), results([NAMED], truth(lost_objects=1, lost_object_names=("b",)))),
+    ("lost_objects_named", True, results([NAMED], SHIPPED), results(seen=SHIPPED)),
+    ("lost_objects_named", True, results([NAMED], SHIPPED), results([NAMED])),
+    ("min_repaired", 2, results([run(accounted=(LESS.model_copy(update={"repaired": 2}),))]), results([NAMED])),
+    ("min_repaired", 2, results([run(accounted=(LESS.model_copy(update={"repaired": 2}),))], SHIPPED), results([NAMED], SHIPPED)),
+    ("rpa_known", "bound", results([objectives(rpa_state=Known.BOUND)]), results([objectives(rpa_state=Known.KNOWN)])),
 ]  # fmt: skip
 
 

@@ -315,6 +315,28 @@ class HostConformance:
         assert world.effects == ["freeze", "drain", "promote"]
         assert world.calls("drain")[:5] == ["observe", "preserve", "act", "observe", "preserve"]
 
+    def test_a_turn_does_not_wait_for_an_undo_that_cannot_work(self, host: Host) -> None:
+        """The source died and the move is being taken back: the undo that wants the source is given up for the failover."""
+        world = World()
+        first = plan(spec("freeze", undoable=True), spec("drain", "freeze"), intent=Intent.SWITCHOVER)
+        other = plan(spec("promote"))
+        given_up: list[bool] = []
+
+        class Away(FakeOperation):
+            def undo(self, context: AttemptContext) -> None:
+                host.inbox.put(RUN, Turned(plan=other, actor="lead", reason="east is lost"))
+                while not context.cancelled():
+                    assert context.clock.monotonic() < context.deadline, "the turn waited for the undo"
+                    context.clock.sleep(0.01)
+                given_up.append(True)
+                raise Transient("the source does not answer")
+
+        drain = FakeOperation(world, "drain", [Permanent("east is lost")])
+        ops = operations(world, first, Away(world, "freeze"), drain)
+        state = host.run([started(first)], ops, replan=lambda plan: operations(world, plan))
+        assert state.outcome is RunOutcome.COMPLETED
+        assert (world.effects, given_up) == (["freeze", "promote"], [True])
+
     def test_a_rollback_is_turned_into_a_failover(self, host: Host) -> None:
         """a → b → c: c fails, b is being taken back, and east dies: turned, b is tried again; a, never taken back, is not."""
         world = World()

@@ -256,6 +256,7 @@ def test_a_promotion_asks_its_guards_with_what_it_has_just_read() -> None:
     """Fenced and inside the RPO: it acts. The recovery point is the one read now, not one of an earlier attempt."""
     result, _ = promote(recovery_point(3))
     assert (result.outcome, result.guard) == (Outcome.DONE, None)
+    assert {item.name for item in result.guards} == {Guard.FENCE, Guard.EXPOSURE}, "kept when they passed, too"
     old = RecoveryPoint(component="db", region="west", read_at=START, recovery_point=START)
     result, operation = promote(Seen(Look.NEEDED), [FENCED, old])
     assert (result.outcome, result.guard) == (Outcome.FAILED, Guard.EXPOSURE)

@@ -159,7 +159,11 @@ def point(at: timedelta | None, *, complete: bool = False) -> RecoveryPoint:
     [
         # fenced: writes are known to have ended then
         (fence(FenceState.FENCED, minutes(2)), point(minutes(1)), Known.KNOWN, minutes(1)),
-        (fence(FenceState.FENCED, minutes(2)), point(minutes(3)), Known.KNOWN, timedelta(0)),
+        # what came before something that arrived was not the end, and a recovery point ahead of the clock bounds nothing: never a known 0
+        (fence(FenceState.FENCED, minutes(2)), point(minutes(3)), Known.BOUND, minutes(7)),
+        (fence(FenceState.FENCED, minutes(2)), point(minutes(2)), Known.BOUND, minutes(8)),
+        (fence(FenceState.FENCED, minutes(2)), point(minutes(11)), Known.UNKNOWN, None),
+        (fence(FenceState.UNACKNOWLEDGED), point(minutes(10)), Known.UNKNOWN, None),
         # not fenced, or nobody knows since when: until now, and that is only a bound
         (fence(FenceState.UNACKNOWLEDGED, minutes(2)), point(minutes(1)), Known.BOUND, minutes(9)),
         (fence(FenceState.SPLIT_ACCEPTED, minutes(2)), point(minutes(1)), Known.BOUND, minutes(9)),

@@ -87,7 +87,8 @@ class Order:
     """Which step comes before which, through others, too."""
 
     def __init__(self, plan: Plan) -> None:
-        self.graph = graph.build({step.id: step.needs for step in plan.steps})
+        self.graph: nx.DiGraph[str] = nx.DiGraph((need, step.id) for step in plan.steps for need in step.needs)
+        self.graph.add_nodes_from(step.id for step in plan.steps)
 
     def __call__(self, before: str, after: str) -> bool:
         return nx.has_path(self.graph, before, after)
@@ -145,6 +146,16 @@ def test_the_invariants_are_edges(intent: Intent) -> None:
     before = Order(make(intent))
     assert not [row for row in MUST[intent] if not before(row[0], row[1])]
     assert not [row for row in MUST_NOT[intent] if before(row[0], row[1])]
+
+
+def test_what_a_deployment_needs_is_there_before_it_starts_and_keeps_no_name_waiting() -> None:
+    """I13: images, secrets and logs are ready before the start; a slow check of them is neither before the promotion nor the redirect."""
+    needs = {"db": "", "images": "", "deployments": "db images", "dns": "deployments"}
+    before = Order(make(FAILOVER, needs, {"images": {"prepare": "", "fingerprint": "prepare"}}))
+    assert before("images/prepare", "deployments/start")
+    assert before("deployments/verify-outside", "images/fingerprint")
+    for later in ("db/promote", "deployments/verify-inside", "dns/redirect", "deployments/verify-outside"):
+        assert not before("images/prepare", later), later
 
 
 def test_failback_is_a_switchover() -> None:

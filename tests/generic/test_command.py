@@ -82,7 +82,7 @@ def test_a_failure_says_the_status_and_nothing_else(site: Site) -> None:
     result = attempt(step.operation, context(step))
     assert result.outcome is Outcome.FAILED
     assert "sh ended with exit status 3" in result.reason
-    assert "by hand: sh fail.sh" in result.reason
+    assert f"by hand: (cd {site.base} && sh fail.sh)" in result.reason
     assert SECRET not in result.reason
 
 
@@ -179,7 +179,7 @@ def test_intents(site: Site) -> None:
     assert [bool(every.steps(intent, "east", "west")) for intent in Intent] == [True, True, True, False]
     assert [bool(some.steps(intent, "east", "west")) for intent in Intent] == [True, False, False, True]
     [step] = some.steps(Intent.REPROTECT, "east", "west")
-    assert (step.spec.verb, step.spec.by_hand) == (Verb.COMMAND, "y west")
+    assert (step.spec.verb, step.spec.by_hand) == (Verb.COMMAND, f"(cd {site.base} && y west)")
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,16 @@ def test_held_server_is_held_until_it_is_let_go(lab: Lab) -> None:
     assert _resolve(WEST, deployments(1)[0].hostname_ui) == [EAST]
 
 
+def test_slow_region_is_told(lab: Lab) -> None:
+    """The fault reaches the region's runtime; taken back it leaves nothing behind."""
+    lab.inject(_fault(slow={"region": "west", "server": "runtime", "by": "1h"}))
+    lab.inject(_fault(slow={"region": "west", "server": "runtime", "by": "0s"}))
+    lab.inject(_fault(freeze={"region": "west", "server": "runtime"}))
+    with pytest.raises(LabError, match="runtime of west does not answer"):
+        lab.inject(_fault(slow={"region": "west", "server": "runtime", "by": "1h"}))
+    lab.inject(_fault(thaw={"region": "west", "server": "runtime"}))
+
+
 def test_cut_region_lives_and_takes_no_command(lab: Lab) -> None:
     """A cut region serves on, and commands answer 255 until it is brought back."""
     lab.inject(_fault(cut={"region": "west"}))

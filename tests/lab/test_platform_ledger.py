@@ -114,6 +114,21 @@ def test_lost_writes() -> None:
     assert (found.acknowledged_writes, found.lost_writes, found.loss_window) == (7, 3, timedelta(seconds=3))
 
 
+def test_what_was_preserved_is_counted_write_for_write() -> None:
+    """Of what was lost, what stands in a preserved copy; what is not lost, and what the ledger does not know, does not count."""
+    written = [ok(str(number), number) for number in range(6)]
+    present = {"d-001": frozenset("012"), "d-002": frozenset[str]()}
+
+    def found(preserved: dict[str, frozenset[str]] | None) -> tuple[int, int | None]:
+        seen = reckon(written, (), (ONE, TWO), present, preserved=preserved, ledger_path="ledger.jsonl", ledger_sha256="0" * 64)
+        return seen.lost_writes, seen.preserved_writes
+
+    assert found(None) == (3, None)
+    assert found({"d-001": frozenset({"1", "3", "4", "not acknowledged"})}) == (3, 2)
+    assert found({"d-001": frozenset("012345")}) == (3, 3)
+    assert found({"d-002": frozenset("345")}) == (3, 0)  # another database's writes
+
+
 def test_window_of_a_database_is_over_all_its_names() -> None:
     """Names of one Deployment share a database: a write through one of them that is there shortens the window of the other."""
     written = [ok("1", 0), ok("2", 2, "a.api.dr.test"), ok("3", 3)]

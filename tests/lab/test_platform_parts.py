@@ -80,13 +80,15 @@ def _itself(server: NameServer) -> NameServer:
     return server
 
 
-def with_servers(servers: tuple[NameServer, ...], work: Callable[[Resolver], Awaitable[None]], answer_seconds: float = 5) -> None:
+def with_servers(
+    servers: tuple[NameServer, ...], work: Callable[[Resolver], Awaitable[None]], answer_seconds: float = 5, keep: float | None = None
+) -> None:
     async def run() -> None:
         loop = asyncio.get_running_loop()
         opened = [await loop.create_datagram_endpoint(partial(_itself, item), local_addr=("127.0.0.1", 0)) for item in servers]
         transports = [transport for transport, _ in opened]
         endpoints = [Endpoint(address="127.0.0.1", port=item.get_extra_info("sockname")[1]) for item in transports]
-        resolver = Resolver(endpoints, answer_seconds)
+        resolver = Resolver(endpoints, answer_seconds, keep)
         await resolver.open()
         try:
             await work(resolver)
@@ -119,6 +121,18 @@ def test_answer_is_kept_for_its_ttl() -> None:
     with_servers((long,), twice)
     with_servers((short,), twice)
     assert (long.asked, short.asked) == (1, 2)
+
+
+def test_an_answer_can_be_kept_beyond_its_ttl() -> None:
+    """As by a resolver that does not care for short TTLs: asked once, although the TTL is zero."""
+    server = NameServer("127.0.10.1", 0)
+
+    async def twice(resolver: Resolver) -> None:
+        await resolver.resolve(NAME)
+        await resolver.resolve(NAME)
+
+    with_servers((server,), twice, keep=3600)
+    assert server.asked == 1
 
 
 def test_nobody_answers() -> None:

@@ -283,6 +283,18 @@ def test_control_refuses_strangers(east: Region) -> None:
     assert east.order("/nothing")[0] == 404
 
 
+def test_capacity_that_comes_late(east: Region, west: Region) -> None:
+    """A slow Deployment takes no write although its database could; a standby refuses as ever, for the time counts from its promotion."""
+    for region in (east, west):
+        assert region.order("/slow", seconds=3600)[0] == 200
+    assert east.write(f"slow-{uuid4()}") == (503, {"error": "starting", "region": "east"})
+    assert west.write(f"slow-{uuid4()}")[1]["error"] == "read-only"
+    assert east.order("/slow", seconds="long")[0] == 400
+    for region in (east, west):
+        assert region.order("/slow", seconds=0)[0] == 200
+    assert east.write(f"slow-{uuid4()}")[0] == 201
+
+
 def test_certificates(east: Region) -> None:
     """A name that the region has no certificate for is refused by who verifies it; a name without a Deployment has no page."""
     with pytest.raises(httpx.ConnectError, match="Hostname mismatch"):

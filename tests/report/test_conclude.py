@@ -6,12 +6,15 @@ from datetime import timedelta
 
 import pytest
 
-from dr.model.events import Accepted, Approved, PauseRequested, StepEnded
-from dr.model.evidence import Following, Healthy, Identities, TaskCount
+from dr.model.events import Accepted, Approved, Observed, PauseRequested, StepEnded
+from dr.model.evidence import Following, Healthy, Identities, PredictedLate, TaskCount
+from dr.model.lag import ComponentView, RegionView
 from dr.model.report import RunReport
-from dr.model.words import DebtKind, Guard, Intent, Outcome, RunOutcome, TaskFate, Verb, Verdict
+from dr.model.words import DebtKind, Guard, Intent, Outcome, Role, RunOutcome, TaskFate, Verb, Verdict
 from dr.report.assess import run_report
 from tests.report.build import RUNBOOK, Story, acceptance, at, failover, plan, result, step, usual_steps
+
+SECONDARY = RegionView(role=Role.SECONDARY)
 
 
 def report(story: Story) -> RunReport:
@@ -49,6 +52,45 @@ def test_a_refusal_names_the_guard_and_the_flag_that_accepts_it() -> None:
     found = report(Story().start(plan(usual_steps(), guards=(no,))).over(1.2, RunOutcome.REFUSED, "exposure"))
     assert [(item.name, item.verdict) for item in found.guards] == [(Guard.EXPOSURE, Verdict.REFUSED)]
     assert found.hint == f"dr failover {RUNBOOK} --to west --accept-data-loss DURATION"
+
+
+def test_a_target_that_is_not_whole_names_both_ways_out() -> None:
+    """The name server of the target is down: start it, or move at once what does not need it, with what that needs."""
+    def refused(*away: str) -> str:
+        gone = RegionView(role=Role.UNREACHABLE, reason="no answer")
+        views = tuple(
+            ComponentView(component=name, kind="fake", at=at(0.9), regions={"east": gone, "west": gone if name in away else SECONDARY})
+            for name in ("metadata-db", "deployments", "dns")
+        )
+        no = tuple(
+            result(name=Guard.TARGET_REACHABLE, verdict=Verdict.REFUSED, reason=f"{name} in west is unreachable", component=name)
+            for name in away
+        )
+        document = {"home": "east", "components": {
+            "metadata-db": {"kind": "postgres"}, "deployments": {"needs": ["metadata-db"]}, "dns": {"needs": ["deployments"]},
+        }}  # fmt: skip
+        story = Story().start(plan(usual_steps(), guards=no, views=views), document=document)
+        return report(story.over(1.2, RunOutcome.REFUSED, "target-reachable")).hint
+
+    assert refused("dns") == (
+        f"dr status {RUNBOOK} · start dns in west, then give the same command again · or, without it and with the same flags: "
+        f"dr failover {RUNBOOK} --to west --only metadata-db --only deployments"
+    )
+    # everything stands on it
+    assert refused("metadata-db") == f"dr status {RUNBOOK} · start metadata-db in west, then give the same command again"
+
+
+def test_a_predicted_miss_is_a_deviation_with_the_time_that_was_left() -> None:
+    """Said before it happened: how long before. Once it is too late it does not say so."""
+    story = failover()
+    early = PredictedLate(at=at(2), rto=timedelta(seconds=4), deadline=at(4), service_back=at(7), waits_for="deployments/verify-inside")
+    late = early.model_copy(update={"at": at(5)})
+    story.events[-1:-1] = [(at(2), Observed(evidence=early)), (at(2.01), Observed(evidence=late))]
+    said = [text for text in report(story).deviations if "RTO" in text]
+    assert said == [
+        "2.0s before the RTO of 4.0s is over, service is predicted back 3.0s after it: waiting for deployments/verify-inside",
+        "the RTO of 4.0s is over and service is not back: waiting for deployments/verify-inside",
+    ]
 
 
 def test_a_guard_that_refused_a_step_is_overridden_by_a_later_acceptance() -> None:
@@ -132,5 +174,6 @@ def test_platform_facts_come_from_evidence() -> None:
     found = report(story)
     assert (found.identities.checked, found.identities.changed, found.identities.created_later) == (5, ("d-001.name",), ("d-006",))
     assert (found.deployments.total, found.deployments.healthy) == (5, 4)
-    assert (found.tasks.in_flight, found.tasks.requeued, found.tasks.failed, found.tasks.untouched, found.tasks.lost) == (60, 50, 7, 3, 0)
+    tasks = found.tasks
+    assert (tasks.in_flight, tasks.requeued, tasks.failed, tasks.untouched, tasks.lost) == (60, 50, 7, 3, None)
     assert any(item.kind is DebtKind.DRIFT for item in found.debt)

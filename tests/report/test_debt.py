@@ -86,8 +86,8 @@ def test_identities_that_differ_are_drift_until_they_are_equal() -> None:
     """Missing and changed are named."""
 
     def compared(*missing: str) -> Identities:
-        return Identities(component="deployments", checked=5, changed=(), missing=missing, created_later=(), before_taken_at=None,
-                          before_sha256=None, after_sha256="aa")  # fmt: skip
+        return Identities(component="deployments", checked=5, changed=(), missing=missing, created_later=(), before_taken_at=at(-9),
+                          before_sha256="bb", after_sha256="aa")  # fmt: skip
 
     wrong = later(compared("d-001"))
     assert "d-001 missing" in open_debt([wrong.records()])[0].text

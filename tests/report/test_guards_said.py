@@ -45,6 +45,7 @@ def test_a_promotion_that_was_refused_in_spite_of_an_acceptance_is_refused() -> 
     story.add(5, Accepted(acceptance=acceptance(Guard.EXPOSURE, actor="lead", bound=timedelta(hours=1)))).resume(5.1, crashed=False)
     assert [(item.verdict, item.overridden_by) for item in report(story).guards] == [(Verdict.OVERRIDDEN, "lead")]
     reason = "would lose unknown (try: dr resume RUN --accept-data-loss unknown --reason TEXT)"
+    story.run("metadata-db/fence", 5.12, 5.15)  # who resumes looks at the fence again
     story.run("metadata-db/promote", 5.2, 5.3, outcome=Outcome.FAILED, acted=False, guard="exposure", reason=reason)
     again = report(story)
     assert [(item.verdict, item.overridden_by) for item in again.guards] == [(Verdict.REFUSED, None)]

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from dr.model.base import Json
 from dr.model.lag import LagSample
+from dr.model.period import PeriodReport
 from dr.model.report import DrillReport, ExpectationReport, FaultReport, HostnameReport, RunReport, TruthReport
 from dr.model.truth import CleanUp
 from dr.model.words import Known, Outcome, RunOutcome
@@ -104,7 +105,7 @@ def test_the_file_refers_to_nothing_outside_of_it(text: str) -> None:
 def test_the_verdict_comes_first_then_the_objectives() -> None:
     """A reader who stops after ten lines knows whether it worked and how well."""
     text = Page(render_drill(a_drill(a_run()), lag())).text
-    order = ["Passed", "2.90 s", "RTO 1 h", "≤ 1.55 s", "RPO 15 min", "What was expected", "Seen from outside", "Steps against time"]
+    order = ["Passed", "2.90 s", "RTO 1 h", "≤ 3.00 s", "RPO 15 min", "What was expected", "Seen from outside", "Steps against time"]
     places = [text.index(item) for item in order]
     assert places == sorted(places)
 
@@ -173,7 +174,7 @@ def test_junit_of_an_expected_refusal_has_no_failure() -> None:
     assert ElementTree.fromstring(junit(a_drill(refused))).get("failures") == "0"
 
 
-def wire(report: RunReport | DrillReport) -> Json:
+def wire(report: RunReport | DrillReport | PeriodReport) -> Json:
     return report.model_dump(mode="json", by_alias=True)
 
 
@@ -200,5 +201,5 @@ def test_the_templates_are_packaged() -> None:
     """pyproject ships *.html.j2 of this package: a style sheet with another ending would be missing after an install."""
     folder = Path(render_run.__code__.co_filename).parent
     assert {path.name for path in folder.iterdir() if path.suffix not in (".py", "") and path.is_file()} == {
-        "report.html.j2", "run.html.j2", "style.html.j2"
+        "report.html.j2", "run.html.j2", "style.html.j2", "period.html.j2"
     }  # fmt: skip

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dr.model.events import SkipRequested
+from dr.model.lag import RegionView
 from dr.model.report import RunReport, Stamps
-from dr.model.words import Guard, Intent, Known, Outcome, RunOutcome, StepState, Verb
+from dr.model.words import Guard, Intent, Known, Outcome, Role, RunOutcome, StepState, Verb
 from dr.report.assess import run_report
 from dr.report.timing import breakdown, rta
 from tests.report.build import Story, acceptance, at, failover, fenced, plan, point, promoted, redirected, step, usual_steps
@@ -92,6 +93,16 @@ def test_a_failover_of_a_healthy_primary_begins_with_its_acknowledged_fence() ->
     assert unknown.exit_code == 5
 
 
+def test_a_primary_that_served_until_a_fence_nobody_acknowledged_gives_a_bound() -> None:
+    """Behind a partition it took writes when it was decided: service was not away before the fence was tried, and maybe later."""
+    gone = plan(usual_steps()).views[0]
+    alive = gone.model_copy(update={"regions": {**gone.regions, "east": RegionView(role=Role.PRIMARY, epoch=1)}})
+    story = failover(outage_began=None, detected=None)
+    story.events[0] = Story().start(plan(usual_steps(), views=(alive,)), outage_began=None, detected=None).events[0]
+    found = report(story)
+    assert (found.stamps.outage_began, found.objectives.rta_state, found.objectives.rto_met) == (at(1.21), Known.BOUND, True)
+
+
 def test_a_skipped_outside_check_leaves_the_rta_unknown() -> None:
     """Somebody's word that it works is no measurement."""
     story = failover(ends=False)
@@ -118,7 +129,7 @@ def test_across_a_crash_the_clock_is_utc_and_the_gap_is_told() -> None:
     """A second process takes over after two seconds; the step that was under way is measured as a UTC difference."""
     story = Story().start(plan(usual_steps()), acceptances=(acceptance(Guard.FENCE),))
     story.run("deployments/snapshot", 1.21, 1.25, outcome=Outcome.ALREADY).run("metadata-db/fence", 1.21, 1.3)
-    story.begin("metadata-db/promote", 1.31).resume(3.31)
+    story.begin("metadata-db/promote", 1.31).resume(3.31).run("metadata-db/fence", 3.311, 3.315)
     story.run("metadata-db/promote", 3.32, 3.4, point(-0.1), promoted(3.39), clock="utc")
     found = report(story)
     promote = next(item for item in found.steps if item.verb is Verb.PROMOTE)

@@ -14,11 +14,14 @@ from dr.model.report import DrillReport
 ROOT = Path(__file__).parents[2]
 SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))
 LONGEST_SECONDS = 420
+LONG = {"round-trip-five", "platform-scale"}
+"""Those that take minutes."""
+PARAMETERS = [pytest.param(path, id=path.stem, marks=[pytest.mark.long] if path.stem in LONG else []) for path in SCENARIOS]
 
 
 @pytest.mark.scenario
 @pytest.mark.usefixtures("no_lab")
-@pytest.mark.parametrize("path", SCENARIOS, ids=[path.stem for path in SCENARIOS])
+@pytest.mark.parametrize("path", PARAMETERS)
 def test_the_drill_passes(path: Path, tmp_path: Path) -> None:
     """All expectations are met, an expected refusal too, nothing is left over, and the reports are written."""
     argv = [str(Path(sys.executable).with_name("dr")), "drill", str(path.relative_to(ROOT)), "--json"]
@@ -38,8 +41,9 @@ def test_the_drill_passes(path: Path, tmp_path: Path) -> None:
 
 
 def test_every_promised_scenario_is_there() -> None:
-    """The seven that the README promises."""
+    """The seven of the spine, and the bad days that need no other servers."""
     assert {path.stem for path in SCENARIOS} >= {
         "region-outage", "region-outage-lagging-link", "planned-switchover", "round-trip", "orchestrator-killed", "scale-80",
-        "refused-exposure",
+        "refused-exposure", "frozen-primary", "frozen-region", "partition", "old-primary-returns", "both-regions-lost", "two-operators",
+        "failover-during-failback", "switchover-turned", "target-dns-down", "cached-too-long", "capacity-missing", "only-database-lost",
     }  # fmt: skip

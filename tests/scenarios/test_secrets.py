@@ -54,7 +54,7 @@ def planted(lab: Lab) -> list[tuple[str, bytes]]:
         if "PRIVATE KEY" in text:
             found.append((path.name, text.splitlines()[1].encode()))
             continue
-        values = [text]
+        values = [json.loads(text)["password"]] if text.startswith("{") else [text]  # a pull secret: its user is no secret
         if path.name == credentials.MARKER:
             values += [f"{text}{end}" for end in ("-connection-password", "-connection-key", "-variable")]
             values += [f"postgresql://loader:{text}-environment-{number}@warehouse.example:5432/facts" for number in (1, 2)]

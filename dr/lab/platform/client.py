@@ -32,7 +32,7 @@ class Client:
         self._config, self._ledger = config, ledger
         self._interval = 1 / config.writes_per_second
         self._context = client_context(config.authority)
-        self._resolver = Resolver(config.dns, config.answer_seconds)
+        self._resolver = Resolver(config.dns, config.answer_seconds, config.keep_seconds)
         self._prefix, self._count = secrets.token_hex(4), 0
 
     async def work(self, told: asyncio.Event) -> None:

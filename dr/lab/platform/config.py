@@ -37,6 +37,15 @@ class Served(Frozen):
         return cls(id=deployment.id, database=deployment.database, hostnames=deployment.hostnames)
 
 
+class SecretsConfig(Frozen):
+    """A region's own secret store, which has the Deployments' Fernet keys."""
+
+    url: str
+    authority: Path
+    token_file: Path
+    mount: str
+
+
 class RuntimeConfig(Frozen):
     """``python -m dr.lab.platform.runtime``: one region's stand-in for its Airflow Deployments.
 
@@ -57,6 +66,7 @@ class RuntimeConfig(Frozen):
     tls: Path
     deployments: tuple[Served, ...]
     schedulers: bool = False
+    secrets: SecretsConfig | None = None
     tick_seconds: float = Field(1.0, gt=0, description="a scheduler's heartbeat, and how often it looks for work")
     task_heartbeat_seconds: float = Field(5.0, gt=0)
 
@@ -66,7 +76,7 @@ class ClientConfig(Frozen):
 
     authority: certificate that the names' certificates must be signed by. dns: one server for each region, both are asked.
     writes_per_second: for each hostname. answer_seconds: how long to wait for a connection or an answer.
-    retry_seconds: the longest wait after a write that was not acknowledged.
+    retry_seconds: the longest wait after a write that was not acknowledged. keep_seconds: how long it keeps addresses; None: their TTL.
     """
 
     account: str | None = None
@@ -78,6 +88,7 @@ class ClientConfig(Frozen):
     writes_per_second: float = Field(10.0, gt=0)
     answer_seconds: float = Field(0.5, gt=0)
     retry_seconds: float = Field(0.25, gt=0)
+    keep_seconds: float | None = Field(None, gt=0)
 
 
 class AgentConfig(Frozen):

@@ -1,4 +1,4 @@
-"""The runtime's control API: status, freeze, thaw, start, stop. Only for who has the token; answers when the effect holds."""
+"""The runtime's control API: status, lock, freeze, stop, and their opposites. Only for who has the token; answers when the effect holds."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC
+from typing import TypeGuard
 
-from dr.lab.platform.database import Database, NotPerformed, Why
+from dr.lab.platform.database import NotPerformed, Why
 from dr.lab.platform.deployment import DeploymentRuntime, StillWriting, state_of
+from dr.lab.platform.deploys import Deploys
 from dr.lab.platform.http import Request, Response, answer
 from dr.model.base import Json
 
@@ -26,18 +28,22 @@ class Control:
         region: its name.
         token: what the bearer must show.
         deployments: by id.
-        server: a connection to the platform's database: what it says of recovery holds for all databases of the server.
+        deploys: with the platform's database: what that says of recovery holds for all databases of the server.
     """
 
-    def __init__(self, region: str, token: str, deployments: dict[str, DeploymentRuntime], server: Database) -> None:
+    def __init__(self, region: str, token: str, deployments: dict[str, DeploymentRuntime], deploys: Deploys) -> None:
         self._region, self._expected = region, f"Bearer {token}".encode()
-        self._deployments, self._server = deployments, server
+        self._deployments, self._deploys = deployments, deploys
         self._routes: dict[tuple[str, str], Callable[[Sequence[DeploymentRuntime], Json], Awaitable[Response]]] = {
             ("GET", "/status"): self._status,
             ("POST", "/freeze"): self._freeze,
             ("POST", "/thaw"): self._thaw,
             ("POST", "/start"): self._start,
             ("POST", "/stop"): self._stop,
+            ("POST", "/lock"): self._lock,
+            ("POST", "/unlock"): self._unlock,
+            ("POST", "/reconnect"): self._reconnect,
+            ("POST", "/slow"): self._slow,
         }
 
     async def handle(self, request: Request) -> Response:
@@ -72,14 +78,40 @@ class Control:
     async def recovering(self) -> bool | None:
         """Whether the region's server is a standby; None when it does not answer."""
         try:
-            [(recovering,)] = await self._server.perform("SELECT pg_is_in_recovery()", seconds=1, repeatable=True)
+            [(recovering,)] = await self._deploys.platform.perform("SELECT pg_is_in_recovery()", seconds=1, repeatable=True)
         except NotPerformed:
             return None
         return bool(recovering)
 
     async def _status(self, named: Sequence[DeploymentRuntime], _body: Json) -> Response:
-        recovering = await self.recovering()
-        return answer(200, region=self._region, deployments={item.served.id: _view(item, recovering) for item in named})
+        recovering, locks = await self._deploys.look()
+        deployments = {item.served.id: _view(item, recovering) for item in named}
+        return answer(200, region=self._region, deployments=deployments, locks=[lock.view() for lock in locks])
+
+    async def _lock(self, _named: Sequence[DeploymentRuntime], body: Json) -> Response:
+        """Deploys of all Deployments are refused from now on. 202: by this runtime only, until its database takes writes."""
+        owner, reason, seconds = body.get("owner"), body.get("reason"), body.get("expires_seconds")
+        if not _text(owner) or not _text(reason) or isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds <= 0:
+            raise ValueError("expected owner, reason: text, and expires_seconds: a number above 0")
+        lock = await self._deploys.lock(owner, reason, float(seconds))
+        return answer(200 if lock.written else 202, region=self._region, lock=lock.view())
+
+    async def _unlock(self, _named: Sequence[DeploymentRuntime], body: Json) -> Response:
+        """Takes the locks of ``owner`` and of ``owner/…`` away."""
+        owner = body.get("owner")
+        if not _text(owner):
+            raise ValueError("expected owner: text")
+        try:
+            gone = await self._deploys.unlock(owner)
+        except NotPerformed as error:
+            return answer(409 if error.why is Why.READ_ONLY else 503, error=error.why.value, region=self._region, detail=str(error))
+        return answer(200, region=self._region, unlocked=list[Json](gone))
+
+    async def _reconnect(self, named: Sequence[DeploymentRuntime], _body: Json) -> Response:
+        """Every connection to a database is given up and opened anew; how many that were."""
+        databases = [self._deploys.platform, *(item.database for item in named)]
+        dropped = await asyncio.gather(*(item.renew() for item in databases))
+        return answer(200, region=self._region, dropped=sum(dropped))
 
     async def _freeze(self, named: Sequence[DeploymentRuntime], _body: Json) -> Response:
         try:
@@ -111,6 +143,16 @@ class Control:
         return answer(200, region=self._region, stopped=len(named))
 
 
+    async def _slow(self, named: Sequence[DeploymentRuntime], body: Json) -> Response:
+        """Capacity that comes late, as where a cluster has to grow first."""
+        seconds = body.get("seconds") if isinstance(body, dict) else None
+        if not isinstance(seconds, int | float) or seconds < 0:
+            raise ValueError("expected seconds: a number")
+        for item in named:
+            item.starts_late(seconds)
+        return answer(200, region=self._region, slow=len(named))
+
+
 async def _start_one(item: DeploymentRuntime) -> NotPerformed | None:
     try:
         await item.scheduler.start()
@@ -122,6 +164,10 @@ async def _start_one(item: DeploymentRuntime) -> NotPerformed | None:
 def _check_component(body: Json) -> None:
     if body.get("component") not in _COMPONENTS:
         raise ValueError(f"expected component: {' or '.join(_COMPONENTS)}")
+
+
+def _text(value: Json) -> TypeGuard[str]:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _view(item: DeploymentRuntime, recovering: bool | None) -> dict[str, Json]:

@@ -154,6 +154,21 @@ class Database:
                 wait = min(wait * 2, _LONGEST_WAIT)
         self._restoring = None
 
+    async def renew(self) -> bool:
+        """Gives the connection up, after what is under way, and opens another; whether there was one."""
+        async with self._lock:
+            connection = self._connection
+            if connection is None:
+                return False
+            self._connection = None
+            self.opened.clear()
+            await connection.close()
+            try:
+                await self._connect()
+            except NotPerformed:
+                self.open()
+            return True
+
     async def close(self) -> None:
         """Ends the connection, and the attempts to open it."""
         self._closed = True

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
-from dr.lab.platform import scheduling
+from dr.lab.platform import connections, scheduling
 from dr.lab.platform.config import Served
-from dr.lab.platform.database import Database, NotPerformed, Why
+from dr.lab.platform.database import Database, NotPerformed, Row, Why
+from dr.lab.platform.deploys import Deploys, Locked
 from dr.lab.platform.http import Request, Response, answer
 from dr.lab.platform.scheduler import Scheduler
+
+T = TypeVar("T")
 
 KINDS = ("outside", "check")
 _ID_LIMIT = 200
@@ -35,7 +40,15 @@ SELECT pg_is_in_recovery(), (SELECT max(latest_heartbeat) FROM job WHERE job_typ
 
 
 class Frozen(Exception):
-    """The Deployment takes no writes."""
+    """The Deployment takes no writes. ``said``: what the answer gives as the reason."""
+
+    said = "frozen"
+
+
+class Starting(Frozen):
+    """It has a writable database and no capacity yet."""
+
+    said = "starting"
 
 
 class StillWriting(Exception):
@@ -45,10 +58,15 @@ class StillWriting(Exception):
 class DeploymentRuntime:
     """Serves one Deployment. Public writes are committed before they are acknowledged; what is refused was not written."""
 
-    def __init__(self, served: Served, region: str, database: Database, scheduler: Scheduler) -> None:
+    def __init__(
+        self, served: Served, region: str, database: Database, scheduler: Scheduler, deploys: Deploys, keys: connections.Keys | None = None
+    ) -> None:
         self.served, self.region = served, region
-        self.database, self.scheduler = database, scheduler
+        self.database, self.scheduler, self.deploys = database, scheduler, deploys
+        self._keys = keys
         self.frozen = False
+        self._late = 0.0
+        self._starts_at: float | None = None
         self._writing = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -56,6 +74,8 @@ class DeploymentRuntime:
             ("POST", "/write"): self._write,
             ("GET", "/writes"): self._writes,
             ("GET", "/api/v2/monitor/health"): self._health,
+            ("PATCH", "/api/v2/deployment"): self._change,
+            ("GET", "/connections/check"): self._check_connections,
             ("GET", "/remote/poll"): self._poll,
             ("POST", "/remote/result"): self._result,
         }
@@ -74,6 +94,23 @@ class DeploymentRuntime:
         except TimeoutError:
             raise StillWriting(f"{self._writing} writes of {self.served.id} are under way for {_FREEZE_SECONDS:g} s") from None
 
+    def starts_late(self, seconds: float) -> None:
+        """From now on it takes no writes before so much time has passed since its database was first found writable."""
+        self._late, self._starts_at = seconds, None
+
+    async def _started(self) -> None:
+        """Raises Starting while its capacity is on the way; nothing to wait for on a standby, which refuses by itself."""
+        if not self._late:
+            return
+        now = asyncio.get_running_loop().time()
+        if self._starts_at is None:
+            [(recovering,)] = await self.database.perform("SELECT pg_is_in_recovery()", repeatable=True)
+            if recovering:
+                return
+            self._starts_at = now + self._late
+        if now < self._starts_at:
+            raise Starting
+
     async def thaw(self) -> None:
         """Takes the freeze back."""
         self.frozen = False
@@ -86,8 +123,10 @@ class DeploymentRuntime:
             return answer(404, error=f"{request.method} {request.path} is not here")
         try:
             return await route(request)
-        except Frozen:
-            return answer(503, error="frozen", region=self.region)
+        except Frozen as error:
+            return answer(503, error=error.said, region=self.region)
+        except Locked as error:
+            return answer(423, error="locked", region=self.region, detail=str(error), lock=error.lock.view())
         except NotPerformed as error:
             return answer(503, error=error.why.value, region=self.region, detail=str(error))
         except ValueError as error:
@@ -105,15 +144,30 @@ class DeploymentRuntime:
         assert isinstance(written, datetime)
         return answer(201, id=identity, region=self.region, at=written.astimezone(UTC).isoformat())
 
-    async def _changing(
-        self, statement: str, values: dict[str, str | int | float | None], *, repeatable: bool = False
-    ) -> list[tuple[object, ...]]:
+    async def _change(self, request: Request) -> Response:
+        """A deploy or a change of configuration: ``environment`` (null removes a variable) and ``image_digest``."""
+        body = request.json()
+        variables, image = (body.get("environment", {}), body.get("image_digest")) if isinstance(body, dict) else (None, None)
+        if not isinstance(variables, dict) or not all(value is None or isinstance(value, str) for value in variables.values()):
+            raise ValueError("expected a JSON object with environment: an object of strings, and image_digest")
+        if image is not None and not (isinstance(image, str) and image.startswith("sha256:")):
+            raise ValueError("expected image_digest: sha256:…")
+        digest = await self._counted(self.deploys.change(self.served.id, variables, image))
+        return answer(200, id=self.served.id, region=self.region, image_digest=digest)
+
+    async def _changing(self, statement: str, values: dict[str, str | int | float | None], *, repeatable: bool = False) -> list[Row]:
+        await self._started()
+        return await self._counted(self.database.perform(statement, values, repeatable=repeatable))
+
+    async def _counted(self, work: Coroutine[None, None, T]) -> T:
+        """Writes that a freeze refuses, or waits for."""
         if self.frozen:
+            work.close()
             raise Frozen
         self._writing += 1
         self._quiet.clear()
         try:
-            return await self.database.perform(statement, values, repeatable=repeatable)
+            return await work
         finally:
             self._writing -= 1
             if not self._writing:
@@ -146,6 +200,10 @@ class DeploymentRuntime:
             region=self.region,
             writable=not recovering and not self.frozen,
         )
+
+    async def _check_connections(self, _request: Request) -> Response:
+        """Whether the Deployment could use its connections and variables here."""
+        return await connections.check(self._keys, self.served.id, self.region, self.database)
 
     async def _poll(self, request: Request) -> Response:
         """The agent is seen (a write: an agent cannot live on a read-only database) and given what the scheduler here has queued."""

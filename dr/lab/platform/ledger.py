@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -25,8 +26,10 @@ _ASK_SECONDS = 10.0
 _AT_ONCE = 8
 
 
-def truth(config: ClientConfig, agent_ledger: Path) -> Truth:
+def truth(config: ClientConfig, agent_ledger: Path, preserved: Mapping[str, frozenset[str]] | None = None) -> Truth:
     """The truth of the client that runs, or ran, with this configuration. Asks the platform through its public names; blocks for that.
+
+    ``preserved``: as for ``reckon``.
 
     Call it when the client has ended, or at least is not needed any more: the digest is that of the ledger as it is now.
 
@@ -37,7 +40,7 @@ def truth(config: ClientConfig, agent_ledger: Path) -> Truth:
     seen = polls(agent_ledger.read_bytes()) if agent_ledger.exists() else ()
     present = asyncio.run(_ask_all(config))
     return reckon(
-        list(attempts(content)), list(seen), config.deployments, present,
+        list(attempts(content)), list(seen), config.deployments, present, preserved=preserved,
         ledger_path=str(config.ledger), ledger_sha256=hashlib.sha256(content).hexdigest(),
     )  # fmt: skip
 

@@ -123,15 +123,16 @@ class _Server(asyncio.DatagramProtocol):
 
 
 class Resolver:
-    """Finds addresses of public names. Answers are kept for their TTL and not a moment longer.
+    """Finds addresses of public names. Answers are kept for their TTL and not a moment longer, unless told otherwise.
 
     Args:
         servers: the name servers, one for each region.
         answer_seconds: how long to wait for the first answer.
+        keep_seconds: how long answers are kept at least, as by a resolver that does not care for short TTLs; None: their TTL.
     """
 
-    def __init__(self, servers: Sequence[Endpoint], answer_seconds: float) -> None:
-        self._endpoints, self._answer_seconds = servers, answer_seconds
+    def __init__(self, servers: Sequence[Endpoint], answer_seconds: float, keep_seconds: float | None = None) -> None:
+        self._endpoints, self._answer_seconds, self._keep_seconds = servers, answer_seconds, keep_seconds
         self._servers: list[tuple[asyncio.DatagramTransport, _Server]] = []
         self._cache: dict[str, tuple[str, float]] = {}
         self._packets: dict[str, bytes] = {}
@@ -176,7 +177,7 @@ class Resolver:
             for _, server in self._servers:
                 server.asked.pop(number, None)
         assert answer.address is not None
-        self._cache[hostname] = (answer.address, asked_at + answer.ttl)
+        self._cache[hostname] = (answer.address, asked_at + max(answer.ttl, self._keep_seconds or 0))
         return answer.address
 
     def _give_up(self, asked: _Asked) -> None:

@@ -27,6 +27,7 @@ def reckon(
     deployments: Sequence[Served],
     present: Mapping[str, Collection[str] | None],
     *,
+    preserved: Mapping[str, Collection[str]] | None = None,
     ledger_path: str,
     ledger_sha256: str,
 ) -> Truth:
@@ -37,6 +38,7 @@ def reckon(
         polled: the agent's ledger.
         deployments: which names belong together.
         present: for each Deployment's id, the ids that it lists now; None where it does not answer.
+        preserved: the ids that stand in what was preserved of an old primary, likewise; None where nothing was.
         ledger_path: where the ledger is.
         ledger_sha256: its digest.
     """
@@ -44,7 +46,7 @@ def reckon(
     for attempt in sorted(written, key=lambda item: item.sent_at):
         by_name.setdefault(attempt.hostname, []).append(attempt)
     names = tuple(outage_of(name, items) for name, items in by_name.items())
-    lost, unconfirmed, window = 0, 0, timedelta(0)
+    lost, kept, unconfirmed, window = 0, 0, 0, timedelta(0)
     for served in deployments:
         acknowledged = [item for name in served.hostnames for item in by_name[name] if item.acknowledged_at is not None]
         there = present.get(served.id)
@@ -52,7 +54,9 @@ def reckon(
             unconfirmed += len(acknowledged)
             continue
         held = frozenset(there)
-        lost += sum(item.id not in held for item in acknowledged)
+        missing = {item.id for item in acknowledged if item.id not in held}
+        lost += len(missing)
+        kept += len(missing.intersection(preserved.get(served.id, ()))) if preserved is not None else 0
         window = max(window, loss_window(acknowledged, held))
     gap, after = _agent(polled, names)
     return Truth(
@@ -61,6 +65,7 @@ def reckon(
         acknowledged_writes=sum(item.acknowledged_at is not None for item in written),
         lost_writes=lost,
         unconfirmed_writes=unconfirmed,
+        preserved_writes=None if preserved is None else kept,
         loss_window=window,
         hostnames=names,
         agent_polls_after=after,

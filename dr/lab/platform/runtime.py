@@ -13,9 +13,11 @@ from pathlib import Path
 
 from dr.lab.account import drop_to
 from dr.lab.platform.config import RuntimeConfig, read_config
+from dr.lab.platform.connections import Keys
 from dr.lab.platform.control import Control
 from dr.lab.platform.database import Database, NotPerformed, Why
 from dr.lab.platform.deployment import WARM_UP, DeploymentRuntime
+from dr.lab.platform.deploys import Deploys
 from dr.lab.platform.http import Handler, HttpConnection, Request, Response, answer
 from dr.lab.platform.process import launch
 from dr.lab.platform.scheduler import Scheduler
@@ -35,24 +37,26 @@ class Runtime:
         password: of the database role.
         token: of the control API.
         certificates: of the public names and of the control address.
+        keys: where the Deployments' Fernet keys are; None where the lab has no secret stores.
     """
 
-    def __init__(self, config: RuntimeConfig, password: str, token: str, certificates: Certificates) -> None:
+    def __init__(self, config: RuntimeConfig, password: str, token: str, certificates: Certificates, keys: Keys | None = None) -> None:
         self._config, self._certificates = config, certificates
 
         def database(name: str, warm_up: str | None = None) -> Database:
             return Database(config.postgres, name, config.postgres_user, password, f"runtime-{config.region}", warm_up)
 
         self._server = database(config.platform_database)
+        self._deploys = Deploys(self._server)
         self._deployments = {}
         self._by_hostname: dict[str, DeploymentRuntime] = {}
         for served in config.deployments:
             own = database(served.database, WARM_UP)
             scheduler = Scheduler(own, config.region, served.id, config.tick_seconds, config.task_heartbeat_seconds)
-            deployment = DeploymentRuntime(served, config.region, own, scheduler)
+            deployment = DeploymentRuntime(served, config.region, own, scheduler, self._deploys, keys)
             self._deployments[served.id] = deployment
             self._by_hostname |= dict.fromkeys(served.hostnames, deployment)
-        self._control = Control(config.region, token, self._deployments, self._server)
+        self._control = Control(config.region, token, self._deployments, self._deploys)
 
     async def serve(self, told: asyncio.Event) -> None:
         """Serves until it is told to end."""
@@ -106,6 +110,8 @@ class Runtime:
             elif away:
                 away = False
                 await asyncio.gather(*(_ping(item.database) for item in self._deployments.values()))
+            if recovering is False:
+                await self._deploys.write_waiting()
             await asyncio.sleep(_WATCH_SECONDS)
 
 
@@ -135,12 +141,13 @@ def prepare(path: Path) -> Callable[[asyncio.Event], Awaitable[None]]:
     config = read_config(path, RuntimeConfig)
     password = config.postgres_password_file.read_text(encoding="utf-8").strip()
     token = config.control_token_file.read_text(encoding="utf-8").strip()
+    keys = Keys.open(config.secrets) if config.secrets is not None else None
     names = frozenset(name for served in config.deployments for name in served.hostnames)
     certificates = Certificates(config.tls, names, config.address)
     drop_to(config.account)
 
     async def work(told: asyncio.Event) -> None:
-        await Runtime(config, password, token, certificates).serve(told)  # made here: it belongs to the loop
+        await Runtime(config, password, token, certificates, keys).serve(told)  # made here: it belongs to the loop
 
     return work
 

@@ -16,12 +16,43 @@ CREATE TABLE deployment (
     hostname_api text NOT NULL UNIQUE,
     hostname_remote text NOT NULL UNIQUE,
     image_digest text NOT NULL,
+    image_rollback text[] NOT NULL DEFAULT '{}',
     environment jsonb NOT NULL DEFAULT '{}',
     metrics_exports text[] NOT NULL DEFAULT '{}',
     pull_secrets text[] NOT NULL DEFAULT '{}',
     database text NOT NULL UNIQUE,
     created_at timestamptz NOT NULL DEFAULT now()
 );
+CREATE TABLE deploy_lock (
+    owner text PRIMARY KEY,
+    reason text NOT NULL,
+    since timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL
+);
+-- Waits for changes under way: whoever came before is through when this returns, whoever comes after sees the lock. Both take turns at
+-- an advisory lock, and a function sees at each of its statements what was committed before that.
+CREATE FUNCTION take_deploy_lock(who text, why text, seconds double precision) RETURNS TABLE (since timestamptz, expires_at timestamptz)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM pg_advisory_xact_lock(18444);
+    RETURN QUERY INSERT INTO deploy_lock AS mine (owner, reason, expires_at) VALUES (who, why, now() + make_interval(secs => seconds))
+        ON CONFLICT (owner) DO UPDATE SET expires_at = greatest(mine.expires_at, excluded.expires_at)
+        RETURNING mine.since, mine.expires_at;
+END $$;
+CREATE FUNCTION change_deployment(wanted text, variables jsonb, image text)
+RETURNS TABLE (locked_by text, reason text, expires_at timestamptz, image_digest text)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(18444);
+    RETURN QUERY SELECT owner, reason, expires_at, NULL::text FROM deploy_lock WHERE expires_at > clock_timestamp() ORDER BY since LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN QUERY UPDATE deployment AS it
+            SET environment = jsonb_strip_nulls(it.environment || variables), image_digest = coalesce(image, it.image_digest)
+            WHERE it.id = wanted RETURNING NULL::text, NULL::text, NULL::timestamptz, it.image_digest;
+    END IF;
+END $$;
 """
 
 AIRFLOW = """

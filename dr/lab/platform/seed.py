@@ -6,20 +6,21 @@ so that a test can look for it in everything that ``dr`` leaves behind.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import psycopg
+from cryptography.fernet import Fernet
 from psycopg import sql
 
 from dr.errors import LabError
 from dr.lab.layout import PLATFORM_DATABASE, Deployment
 from dr.lab.platform import schema
 from dr.lab.platform.config import Endpoint
+from dr.lab.platform.images import image, images_of
 
 TEMPLATE = "airflow_template"
 _WRITERS = 3  # more only wait for the two cores
@@ -63,8 +64,9 @@ def new_marker() -> str:
 
 
 def seed(
-    server: Endpoint, admin_password: str, deployments: Sequence[Deployment], running_tasks: int, *, region: str, marker: str
-) -> None:
+    server: Endpoint, admin_password: str, deployments: Sequence[Deployment], running_tasks: int, *, region: str, marker: str, images: int,
+    fernet: Mapping[str, str],
+) -> None:  # fmt: skip
     """Creates and fills all databases on a primary that has the roles ``postgres``, ``dr`` and ``runtime`` and none of the databases.
 
     Args:
@@ -74,6 +76,8 @@ def seed(
         running_tasks: rows in state running, over all Deployments.
         region: where the running tasks run: in their ``hostname``.
         marker: goes into every planted secret.
+        images: how many there are; see ``images.images_of``.
+        fernet: by id of a Deployment, the key that its connections and variables are encrypted with; empty: they are not.
 
     Raises:
         LabError: the server refused; half of a platform may be there then.
@@ -82,12 +86,12 @@ def seed(
         with _connect(server, admin_password, "postgres") as admin:
             for name in (PLATFORM_DATABASE, TEMPLATE):
                 admin.execute(sql.SQL("CREATE DATABASE {} OWNER dr").format(sql.Identifier(name)))
-        _fill_platform(server, admin_password, deployments, marker)
+        _fill_platform(server, admin_password, deployments, marker, images)
         _fill_template(server, admin_password, region, marker)
         _clone(server, admin_password, deployments)
         work = list(zip(deployments, spread(running_tasks, len(deployments)), strict=True))
         with ThreadPoolExecutor(_WRITERS) as pool:
-            list(pool.map(lambda item: _fill_deployment(server, admin_password, item[0], Mixture.of(item[1]), region), work))
+            list(pool.map(lambda item: _fill_deployment(server, admin_password, item[0], Mixture.of(item[1]), region, fernet), work))
     except psycopg.Error as error:
         raise LabError(f"seeding the platform on {server.address}:{server.port}: {error}", hint="dr lab down, then dr lab up") from error
 
@@ -106,18 +110,19 @@ def _clone(server: Endpoint, password: str, deployments: Sequence[Deployment]) -
             admin.execute(clone.format(sql.Identifier(deployment.database), sql.Identifier(TEMPLATE)))
 
 
-def _fill_platform(server: Endpoint, password: str, deployments: Sequence[Deployment], marker: str) -> None:
+def _fill_platform(server: Endpoint, password: str, deployments: Sequence[Deployment], marker: str, images: int) -> None:
+    digests = {item.id: [image(number).digest for number in images_of(item.number, len(deployments), images)] for item in deployments}
     rows = [
         (
             item.id, item.name, item.namespace, item.workspace, item.hostname_ui, item.hostname_api, item.hostname_remote,
-            f"sha256:{hashlib.sha256(f'image of {item.id}'.encode()).hexdigest()}",
+            digests[item.id][0], digests[item.id][1:],
             json.dumps({
                 "AIRFLOW__CORE__PARALLELISM": "32",
                 "AIRFLOW__CORE__DEFAULT_TIMEZONE": "utc",
                 "DEPLOYMENT_TIER": "production" if item.number % 3 else "staging",
                 "WAREHOUSE_DSN": f"postgresql://loader:{marker}-environment-{item.number}@warehouse.example:5432/facts",
             }),
-            ["prometheus-remote-write", "datadog"][: 1 + item.number % 2], [f"pull-{item.workspace}"], item.database,
+            ["prometheus-remote-write", "datadog"][: 1 + item.number % 2], [item.pull_secret], item.database,
         )
         for item in deployments
     ]  # fmt: skip
@@ -128,7 +133,8 @@ def _fill_platform(server: Endpoint, password: str, deployments: Sequence[Deploy
         with connection.cursor() as cursor:
             cursor.executemany(
                 "INSERT INTO deployment (id, name, namespace, workspace, hostname_ui, hostname_api, hostname_remote, image_digest,"
-                " environment, metrics_exports, pull_secrets, database) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                " image_rollback, environment, metrics_exports, pull_secrets, database)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
                 rows,
             )
 
@@ -189,6 +195,21 @@ def _fill_template(server: Endpoint, password: str, region: str, marker: str) ->
         connection.execute("VACUUM (ANALYZE, FREEZE)")  # plans and hint bits are inherited by every clone
 
 
+def _encrypt(connection: psycopg.Connection[tuple[object, ...]], key: Fernet) -> None:
+    """As Airflow keeps them: password and extra of each connection, value of each variable."""
+
+    def token(text: object) -> str | None:
+        return None if text is None else key.encrypt(str(text).encode()).decode()
+
+    for identity, password, extra in connection.execute("SELECT id, password, extra FROM connection").fetchall():
+        connection.execute(
+            "UPDATE connection SET password = %s, is_encrypted = true, extra = %s, is_extra_encrypted = true WHERE id = %s",
+            (token(password), token(extra), identity),
+        )
+    for identity, value in connection.execute("SELECT id, val FROM variable").fetchall():
+        connection.execute("UPDATE variable SET val = %s, is_encrypted = true WHERE id = %s", (token(value), identity))
+
+
 _RUNS = """
 INSERT INTO dag_run (dag_id, run_id, run_type, logical_date, run_after, queued_at, start_date, state)
     SELECT dag, 'manual__seeded', 'manual', now(), now(), now(), now(), 'running' FROM unnest(ARRAY['load_facts', 'billing']) AS dag
@@ -209,7 +230,9 @@ INSERT INTO task_instance (task_id, dag_id, run_id, map_index, start_date, state
 """
 
 
-def _fill_deployment(server: Endpoint, password: str, deployment: Deployment, mixture: Mixture, region: str) -> None:
+def _fill_deployment(
+    server: Endpoint, password: str, deployment: Deployment, mixture: Mixture, region: str, fernet: Mapping[str, str]
+) -> None:
     rows = (
         ("load", "load_facts", "running", 2, schema.BATCH_POOL, mixture.retryable),
         ("publish", "load_facts", "running", 0, schema.BATCH_POOL, mixture.without_retries),
@@ -223,6 +246,8 @@ def _fill_deployment(server: Endpoint, password: str, deployment: Deployment, mi
             "UPDATE slot_pool SET slots = %s WHERE pool = %s", (mixture.retryable + mixture.without_retries, schema.BATCH_POOL)
         )
         connection.execute("INSERT INTO variable (key, val) VALUES ('deployment', %s)", (deployment.name,))
+        if deployment.id in fernet:
+            _encrypt(connection, Fernet(fernet[deployment.id]))
         connection.execute(_RUNS)
         for task, dag, state, max_tries, pool, count in rows:
             connection.execute(

@@ -14,10 +14,11 @@ from datetime import timedelta
 from dr.model.plan import Backoff, StepSpec, Touch
 from dr.model.words import Intent, Verb
 from dr.ports import Operation, Step
-from dr.providers.airflow.by_hand import typed
+from dr.providers.airflow.by_hand import ByHand
 from dr.providers.airflow.compare import Fingerprint
 from dr.providers.airflow.fleet import Fleet
 from dr.providers.airflow.hold import Drain, Freeze, Hold, Quiesce, Release, StandBy
+from dr.providers.airflow.lock import Lock, Unlock
 from dr.providers.airflow.reconcile import Reconcile
 from dr.providers.airflow.start import Canary, Start
 from dr.providers.airflow.warmup import Prepare, Snapshot
@@ -58,6 +59,8 @@ class Sort:
 
 
 SORTS: Mapping[str, Sort] = {
+    "lock": Sort(Verb.LOCK, "deploys and configuration are locked in {region}", Lock, 0.05, (_CONTROL,), undoable=True, attempts=5),
+    "unlock": Sort(Verb.UNLOCK, "deploys are accepted again in {region}", Unlock, 0.05, (_CONTROL,), attempts=10),
     "snapshot": Sort(Verb.SNAPSHOT, "keep who the Deployments in {region} are", Snapshot, 0.6, (_SQL,), attempts=5),
     "prepare": Sort(Verb.PREPARE, "runtime, certificates and connections of {region}", Prepare, 0.3, (_CONTROL, _API, _SQL)),
     "freeze": Sort(Verb.FREEZE, "no writes, no new tasks in {region}", Freeze, 0.2, (_CONTROL, _SQL), undoable=True, attempts=5),
@@ -98,31 +101,42 @@ def chain(fleet: Fleet, intent: Intent, source: str, target: str) -> tuple[Step,
     """The steps of an intent. The same arguments give the same ids."""
     if intent is Intent.REPROTECT:
         return _step(fleet, "quiesce", source, ()), _step(fleet, "stand-by", source, ("quiesce",))
-    steps = [_step(fleet, "prepare", target, ())]
+    steps = [_step(fleet, "prepare", target, ()), _lock(fleet, source if intent.planned else target, intent)]
     if intent.planned:
         steps += [
             _step(fleet, "snapshot", source, ()),
             _step(fleet, "freeze", source, ("prepare", "snapshot")),
             _step(fleet, "drain", source, ("freeze",)),
         ]
-    steps += [_step(fleet, name, target, needs) for name, needs in _ARRIVE.items()]
+    steps += [_step(fleet, name, target, needs, planned=intent.planned) for name, needs in _ARRIVE.items()]
     if intent.planned:
         behind = _step(fleet, "stand-by", source, ("drain",))
         # the move is done without it: where the old side is gone meanwhile, that is debt
         steps.append(Step(behind.spec.model_copy(update={"optional": True, "max_attempts": 5}), behind.operation))
+    steps.append(_optional(_step(fleet, "unlock", target, ("fingerprint",))))  # service is back: what stays locked is debt
     return tuple(steps)
 
 
-def _step(fleet: Fleet, name: str, region: str, needs: tuple[str, ...]) -> Step:
+def _lock(fleet: Fleet, region: str, intent: Intent) -> Step:
+    """A move that can wait does not begin without the lock; a failover does not wait for it, and does not end for want of it."""
+    lock = _step(fleet, "lock", region, ())
+    return lock if intent.planned else _optional(lock)
+
+
+def _optional(step: Step) -> Step:
+    return Step(step.spec.model_copy(update={"optional": True}), step.operation)
+
+
+def _step(fleet: Fleet, name: str, region: str, needs: tuple[str, ...], *, planned: bool = False) -> Step:
     sort = SORTS[name]
     estimate = timedelta(seconds=sort.seconds) + (fleet.config.drain if sort.verb is Verb.DRAIN else timedelta(0))
     budget = timedelta(minutes=sort.minutes) + estimate
-    do, check = typed(name, fleet.config, region)
+    typed = ByHand(fleet, region, planned=planned).typed(name)
     spec = StepSpec(
         id=f"{fleet.name}/{name}", component=fleet.name, kind=KIND, verb=sort.verb, region=region, title=sort.title.format(region=region),
         needs=tuple(f"{fleet.name}/{other}" for other in needs), estimate=estimate, budget=budget, max_attempts=sort.attempts,
         backoff=sort.backoff, undoable=sort.undoable, touches=tuple(_touch(service, region) for service in sort.services),
-        permissions=tuple(right for service in sort.services if (right := _RIGHTS[service])), by_hand=do, check_by_hand=check,
+        permissions=tuple(right for service in sort.services if (right := _RIGHTS[service])), by_hand=typed.do, check_by_hand=typed.check,
     )  # fmt: skip
     return Step(spec, sort.make(fleet, region))
 

@@ -53,10 +53,11 @@ class DeploymentsConfig(KindConfig):
 
     database: the component whose servers hold the platform database and one database for each Deployment.
     certificate_authority: PEM file that every certificate of the runtimes is verified with.
-    certificates: region → directory with ``<hostname>.pem`` files where ``dr`` can read them; a region left out is checked by a
-        handshake for every hostname instead.
+    certificates: the component of kind ``tls-certificates`` that looks at them (one of ``needs``). Or: region → directory with
+        ``<hostname>.pem`` files where ``dr`` can read them; a region left out is checked by a handshake for every hostname instead.
     expires_within: a certificate that ends sooner is a finding.
     drain: how long a planned move waits for running tasks to end. What still runs then gets its fate in the target.
+    lock_expires: after which the lock of deploys ends by itself, should it be forgotten; a planned move renews it when it freezes.
     canary: id of the DAG that proves that the scheduler runs tasks; made where it is missing.
     wave: how many Deployments get their DAGs back at once.
     threads: requests under way at once.
@@ -64,19 +65,25 @@ class DeploymentsConfig(KindConfig):
 
     database: str
     certificate_authority: str
-    certificates: dict[str, str] = {}
+    certificates: str | dict[str, str] = {}
     expires_within: Duration = timedelta(days=14)
     control_token: SecretRef
     regions: dict[str, Endpoint] = Field(min_length=2)
     tasks: TaskPolicy = TaskPolicy()
     drain: Duration = timedelta(0)
+    lock_expires: Duration = Field(timedelta(hours=4), gt=timedelta(0), le=timedelta(hours=24))
     canary: str = Field("canary", pattern=r"^[A-Za-z0-9_.-]+$")
     wave: int = Field(20, ge=1)
     threads: int = Field(16, ge=1, le=64)
 
     @model_validator(mode="after")
     def _regions(self) -> Self:
-        unknown = sorted(set(self.certificates) - set(self.regions))
+        unknown = sorted(set(self.folders) - set(self.regions))
         if unknown:
             raise ValueError(f"certificates names {', '.join(unknown)}, which regions does not have")
         return self
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """Region → directory with certificates; empty where another component looks at them."""
+        return {} if isinstance(self.certificates, str) else self.certificates

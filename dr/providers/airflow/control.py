@@ -1,10 +1,10 @@
-"""The control API of a region's runtime: what its Deployments do, and freeze, thaw, stop, start. Every call is repeatable."""
+"""The control API of a region's runtime: what its Deployments do; lock, freeze, stop, and their opposites. Every call is repeatable."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Literal
+from datetime import datetime, timedelta
+from typing import Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
@@ -21,6 +21,9 @@ class _Read(BaseModel):
     """What another program sends: unknown keys may come with a later version of it."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+R = TypeVar("R", bound=_Read)
 
 
 class DeploymentStatus(_Read):
@@ -51,11 +54,34 @@ class DeploymentStatus(_Read):
         )
 
 
+class DeployLock(_Read):
+    """Somebody's lock of deploys. ``written``: it stands in the platform's database, else this region's runtime alone holds it."""
+
+    owner: str
+    reason: str
+    since: AwareDatetime
+    expires_at: AwareDatetime
+    written: bool = True
+
+    def of(self, runbook: str) -> bool:
+        """It was taken by a run of this runbook, or by hand in its name."""
+        return self.owner == runbook or self.owner.startswith(f"{runbook}/")
+
+
 class RegionStatus(_Read):
-    """All Deployments of a region's runtime, by id."""
+    """All Deployments of a region's runtime, by id, and who locks their deploys now."""
 
     region: str
     deployments: dict[str, DeploymentStatus]
+    locks: tuple[DeployLock, ...] = ()
+
+
+class _Lock(_Read):
+    lock: DeployLock
+
+
+class _Unlocked(_Read):
+    unlocked: tuple[str, ...]
 
 
 class Control:
@@ -76,13 +102,7 @@ class Control:
 
     def status(self, region: str) -> RegionStatus:
         """What runs in a region. Raises Transient, Permanent or EffectUnknown as ``Https.request``."""
-        body = self._call(region, "GET", "/status")
-        try:
-            status = RegionStatus.model_validate(body)
-        except ValidationError as error:
-            raise Permanent(
-                f"{self._peers[region]}: /status is not understood: {error.error_count()} fields differ", hint="check the runtime's version"
-            ) from error
+        status = self._understood(region, RegionStatus, self._call(region, "GET", "/status"))
         if status.region != region:
             text = f"{self._peers[region]} is the runtime of {status.region}, not of {region}"
             raise Permanent(text, hint="correct control in the runbook")
@@ -103,6 +123,22 @@ class Control:
     def start_schedulers(self, region: str) -> None:
         """Every Deployment's scheduler runs and has made its row in ``job``. Transient (409) on a read-only database."""
         self._call(region, "POST", "/start", {"component": SCHEDULER})
+
+    def lock(self, region: str, owner: str, reason: str, expires: timedelta) -> DeployLock:
+        """Deploys and changes of configuration are refused there, once it returns. Repeated: the later expiry counts."""
+        order = {"owner": owner, "reason": reason, "expires_seconds": expires.total_seconds()}
+        return self._understood(region, _Lock, self._call(region, "POST", "/lock", order)).lock
+
+    def unlock(self, region: str, owner: str) -> tuple[str, ...]:
+        """Takes the locks of ``owner`` and of ``owner/…`` away; whose they were. Transient (409) on a read-only database that has one."""
+        return self._understood(region, _Unlocked, self._call(region, "POST", "/unlock", {"owner": owner})).unlocked
+
+    def _understood(self, region: str, sort: type[R], body: Json) -> R:
+        try:
+            return sort.model_validate(body)
+        except ValidationError as error:
+            text = f"{self._peers[region]}: its answer is not understood: {error.error_count()} fields differ"
+            raise Permanent(text, hint="check the runtime's version") from error
 
     def _call(self, region: str, method: str, path: str, body: Json = None) -> Json:
         peer = self._peers[region]

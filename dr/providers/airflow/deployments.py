@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dr.model.identity import DeploymentIdentity
+from dr.model.identity import DeploymentIdentity, ImageUse
 
 if TYPE_CHECKING:
     from dr.providers.airflow.databases import Connection
@@ -31,6 +31,7 @@ class Deployment:
     pull_secrets: tuple[str, ...]
     database: str
     created_at: datetime | None
+    image_rollback: tuple[str, ...] = ()
 
     @property
     def hostnames(self) -> tuple[str, str, str]:
@@ -43,7 +44,7 @@ class Deployment:
 
 _COLUMNS = (
     "id, name, namespace, workspace, hostname_ui, hostname_api, hostname_remote, image_digest, environment, metrics_exports, pull_secrets,"
-    " database, created_at"
+    " database, created_at, image_rollback"
 )
 
 
@@ -55,6 +56,7 @@ def read_deployments(connection: Connection) -> tuple[Deployment, ...]:
             id=row[0], name=row[1], namespace=row[2], workspace=row[3], ui=row[4], api=row[5], remote=row[6], image_digest=row[7],
             environment={key: _text(value) for key, value in (row[8] or {}).items()}, metrics_exports=tuple(row[9] or ()),
             pull_secrets=tuple(row[10] or ()), database=row[11], created_at=row[12].astimezone(UTC) if row[12] else None,
+            image_rollback=tuple(row[13] or ()),
         )
         for row in rows
     )  # fmt: skip
@@ -72,13 +74,21 @@ def read_connections(connection: Connection) -> dict[str, str]:
     return {row[0]: json.dumps(row[1:]) for row in rows}
 
 
+def image_use(deployment: Deployment) -> ImageUse:
+    """What a Deployment needs of a registry."""
+    return ImageUse(
+        deployment=deployment.id, namespace=deployment.namespace, workspace=deployment.workspace, image_digest=deployment.image_digest,
+        image_rollback=deployment.image_rollback, pull_secrets=deployment.pull_secrets,
+    )
+
+
 def identity(deployment: Deployment, connections: Mapping[str, str], digest: Callable[[str], str]) -> DeploymentIdentity:
     """Who a Deployment is. Values of the environment and connections (as ``connection/ID``) become keyed digests."""
     secret = {**deployment.environment, **{f"connection/{name}": text for name, text in connections.items()}}
     return DeploymentIdentity(
         id=deployment.id, name=deployment.name, namespace=deployment.namespace, workspace=deployment.workspace,
         hostnames={"ui": deployment.ui, "api": deployment.api, "remote": deployment.remote}, image_digest=deployment.image_digest,
-        environment={name: digest(value) for name, value in sorted(secret.items())},
+        image_rollback=deployment.image_rollback, environment={name: digest(value) for name, value in sorted(secret.items())},
         metrics_exports=tuple(sorted(deployment.metrics_exports)), pull_secrets=tuple(sorted(deployment.pull_secrets)),
         created_at=deployment.created_at,
     )  # fmt: skip

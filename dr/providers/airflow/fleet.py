@@ -11,19 +11,24 @@ from pathlib import Path
 from threading import Lock
 
 from dr.errors import CredentialMissing, Permanent, StepError, Transient
-from dr.model.identity import IdentitySnapshot
+from dr.model.identity import IdentitySnapshot, ImageUses
 from dr.ports import Site
 from dr.providers.airflow.config import DeploymentsConfig
 from dr.providers.airflow.control import Control
 from dr.providers.airflow.databases import Databases, DatabaseServers, Fan
-from dr.providers.airflow.deployments import Deployment, identity, read_connections, read_deployments
+from dr.providers.airflow.deployments import Deployment, identity, image_use, read_connections, read_deployments
 from dr.providers.airflow.https import Https, Peer, failure
 from dr.providers.airflow.names import NameServers, ask, servers_first
+from dr.providers.selfhosted.certificates.files import flaws, in_folder
+from dr.providers.selfhosted.certificates.judge import Flaw
+from dr.providers.selfhosted.certificates.read import Certificates
 
 DATABASE_THREADS = 8
 """More sessions at work than this only wait for each other on a small server (measured: 80 databases, 2 cores)."""
 
 PROBE_SECONDS = 1.5
+
+_TIMELINE = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END"
 
 
 class Fleet:
@@ -38,6 +43,7 @@ class Fleet:
     def __init__(self, name: str, config: DeploymentsConfig, site: Site) -> None:
         self.name, self.config, self.site = name, config, site
         authority = self.path(config.certificate_authority)
+        self._certificates = Certificates(authority)
         self.https = Https(authority)
         self._probe = Https(authority, timeout=PROBE_SECONDS)
         self.control = Control(config.regions, self.https, self._token)
@@ -58,6 +64,11 @@ class Fleet:
         if not found:
             raise Permanent(f"the platform database in {region} lists no Deployment", hint="check database: in the runbook")
         return found
+
+    def flaws(self, region: str, hostnames: Sequence[str]) -> tuple[Flaw, ...]:
+        """What is wrong with the certificates in the folder of a region. Raises KeyError for a region without one."""
+        place = in_folder(self.path(self.config.folders[region]))
+        return flaws(self._certificates, place, hostnames, region, self.site.clock.now(), self.config.expires_within)
 
     def public(self, region: str, hostname: str) -> Peer:
         """A public hostname, asked by address in a region."""
@@ -118,6 +129,13 @@ class Fleet:
         connections = self.sql.each(one, found)
         rows = tuple(identity(item, secrets, digest) for item, secrets in zip(found, connections, strict=True))
         return IdentitySnapshot(taken_at=taken_at, region=region, deployments=rows)
+
+    def image_uses(self, region: str) -> ImageUses:
+        """Which images the Deployments of a region name, and whether its database takes writes. Raises StepError."""
+        with self.databases.use(region) as connection:
+            row = connection.execute(_TIMELINE).fetchone()
+            uses = tuple(image_use(item) for item in read_deployments(connection))
+        return ImageUses(region=region, epoch=int(row[0], 16) if row and row[0] else None, uses=uses)
 
     def open_lines(self, region: str, deployments: Sequence[Deployment]) -> int:
         """Opens a connection to every Deployment's API in a region, where there is none yet; returns how many are open.

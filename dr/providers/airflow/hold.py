@@ -14,6 +14,7 @@ from dr.model.words import TaskFate
 from dr.ports import AttemptContext, Look, Seen
 from dr.providers.airflow.deployments import Deployment
 from dr.providers.airflow.fleet import Fleet
+from dr.providers.airflow.lock import take
 from dr.providers.airflow.step import FleetStep, some
 
 _HOLD = """
@@ -100,7 +101,11 @@ class Freeze(FleetStep):
     """The source of a planned move accepts no write and starts no task; its DAGs are paused. Undone: put back, thawed."""
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """Pauses first: that is not seen outside, so the write pause begins with the freeze and not 80 statements earlier."""
+        """Pauses first: that is not seen outside, so the write pause begins with the freeze and not 80 statements earlier.
+
+        The lock of deploys may have expired while an old TTL was waited out: it is taken again.
+        """
+        take(self.fleet, self.region, context)
         held = hold(self.fleet, self.region, context.run_id, self.fleet.deployments(self.region))
         self.fleet.control.freeze(self.region)
         return (held,)

@@ -8,18 +8,19 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from typing import ClassVar, TypeVar
 
 from dr.errors import StepError, Transient, UsageError
-from dr.model.identity import IdentitySnapshot
+from dr.model.by_hand import Question
+from dr.model.identity import IdentitySnapshot, ImageUses
 from dr.model.lag import Beat, ComponentView, LagSample
 from dr.model.runbook import KindConfig
 from dr.model.words import Intent, Known, Role
 from dr.ports import Site, Step
-from dr.providers.airflow import certificates
-from dr.providers.airflow.certificates import Flaw
+from dr.providers.airflow.by_hand import ByHand
 from dr.providers.airflow.chain import KIND, chain
 from dr.providers.airflow.config import DeploymentsConfig
 from dr.providers.airflow.deployments import Deployment
 from dr.providers.airflow.fleet import Fleet
 from dr.providers.airflow.look import findings, roles
+from dr.providers.selfhosted.certificates.judge import Flaw
 
 T = TypeVar("T")
 
@@ -41,6 +42,9 @@ class AirflowDeployments:
         assert isinstance(config, DeploymentsConfig), "the registry gives each kind its own Config"
         if config.database not in needs:
             raise UsageError(f"{name}: database: {config.database} is not in needs", hint=f"write needs: [{config.database}]")
+        if isinstance(config.certificates, str) and config.certificates not in needs:
+            text = f"{name}: certificates: {config.certificates} is not in needs"
+            raise UsageError(text, hint=f"write needs: [{config.certificates}, …]")
         unknown = sorted(set(config.regions) ^ set(site.regions))
         if unknown:
             text = f"{name}: regions: {', '.join(unknown)} is not in both the runbook and this component"
@@ -79,6 +83,22 @@ class AirflowDeployments:
         """Who the Deployments are in a region now; secrets as keyed digests only. Raises StepError."""
         return self._fleet.identities(region)
 
+    def image_uses(self, region: str) -> ImageUses:
+        """Which images the Deployments of a region name, for the component that keeps them there. One query. Raises StepError."""
+        return self._fleet.image_uses(region)
+
+    def question(self, region: str) -> Question:
+        """How a person asks what the region's Deployments work on."""
+        return ByHand(self._fleet, region, planned=False).question()
+
+    def hostnames(self, region: str) -> tuple[str, ...]:
+        """All public names, as the platform database of a region lists them. Raises StepError."""
+        return tuple(hostname for item in self._fleet.deployments(region) for hostname in item.hostnames)
+
+    def psql(self, region: str) -> str:
+        """What a person types to ask the platform's database in a region, for kinds that look after what the Deployments name."""
+        return ByHand(self._fleet, region, planned=False).platform()
+
     def steps(self, intent: Intent, source: str, target: str) -> Sequence[Step]:
         """The chain of an intent: see ``chain``."""
         return chain(self._fleet, intent, source, target)
@@ -95,12 +115,7 @@ class AirflowDeployments:
 
     def _flaws(self, deployments: Sequence[Deployment]) -> list[Flaw]:
         hostnames = [hostname for item in deployments for hostname in item.hostnames]
-        now, margin = self._site.clock.now(), self._config.expires_within
-        return [
-            flaw
-            for region, directory in self._config.certificates.items()
-            for flaw in certificates.flaws(self._fleet.path(directory), hostnames, region, now, margin)
-        ]
+        return [flaw for region in self._config.folders for flaw in self._fleet.flaws(region, hostnames)]
 
     def _collect(self, futures: Mapping[str, Future[T]], until: float) -> dict[str, T | StepError]:
         """What each region answered before ``until``, or why it did not."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dr.errors import StepError
 from dr.model.lag import Finding, RegionView
 from dr.model.words import Role, Severity
-from dr.providers.airflow.certificates import Flaw
 from dr.providers.airflow.control import RegionStatus
 from dr.providers.airflow.step import some
+from dr.providers.selfhosted.certificates.judge import Flaw
 
 Seen = Mapping[str, RegionStatus | StepError]
 """What each region's control API said, or why it said nothing."""
@@ -67,6 +67,11 @@ def findings(component: str, seen: Seen, views: Mapping[str, RegionView], listed
         if absent:
             fact, fix = f"the runtime in {region} does not know {some(absent)}", f"deploy {some(absent)} in {region}"
             found.append(Finding(component=component, severity=_severity(views[region]), fact=fact, fix=fix))
+    locks = {lock.owner: lock for status in seen.values() if isinstance(status, RegionStatus) for lock in status.locks}
+    for owner, lock in sorted(locks.items()):
+        fact = f"deploys are locked by {owner} since {lock.since:%Y-%m-%d %H:%M} until {lock.expires_at:%H:%M} UTC: {lock.reason}"
+        fix = "its run takes it away when it ends; a lock without one: POST /unlock at the control API where databases take writes"
+        found.append(Finding(component=component, severity=Severity.INFO, fact=fact, fix=fix))
     for flaw in flaws:
         severity = Severity.WARNING if flaw.usable else _severity(views[flaw.region])
         found.append(Finding(component=component, severity=severity, fact=str(flaw), fix=flaw.fix))

@@ -8,19 +8,19 @@ from dr.errors import Permanent
 from dr.model.evidence import Evidence, Note
 from dr.model.words import Guard
 from dr.ports import AttemptContext, Look, Seen
-from dr.providers.airflow import certificates
-from dr.providers.airflow.certificates import Flaw
 from dr.providers.airflow.deployments import Deployment
 from dr.providers.airflow.fleet import Fleet
 from dr.providers.airflow.step import FleetStep, accepted, some
+from dr.providers.selfhosted.certificates.judge import Flaw
 
 
 def region_flaws(fleet: Fleet, region: str, deployments: Sequence[Deployment]) -> tuple[Flaw, ...]:
     """What is wrong with the certificates of a region: of the files where they can be read, else of what a handshake shows."""
+    if isinstance(fleet.config.certificates, str):
+        return ()  # that component, which is needed, has looked
     hostnames = [hostname for item in deployments for hostname in item.hostnames]
-    directory = fleet.config.certificates.get(region)
-    if directory is not None:
-        return certificates.flaws(fleet.path(directory), hostnames, region, fleet.site.clock.now(), fleet.config.expires_within)
+    if region in fleet.config.folders:
+        return fleet.flaws(region, hostnames)
     shaken = fleet.web.results(lambda hostname: fleet.https.warm(fleet.public(region, hostname)), hostnames)
     return tuple(
         Flaw(hostname, region, result.message, usable=False)
@@ -49,7 +49,8 @@ class Prepare(FleetStep):
         if reasons and not accepted(context, Guard.PREREQUISITES):
             return Seen(Look.BLOCKED, "; ".join(reasons) + f" (try: dr resume {context.run_id} --accept prerequisites --reason TEXT)")
         names = sum(len(item.hostnames) for item in deployments)
-        facts = (Note(text=f"{len(deployments)} Deployments known in {self.region}, {names - len(flaws)} of {names} certificates good"),)
+        good = "" if isinstance(self.fleet.config.certificates, str) else f", {names - len(flaws)} of {names} certificates good"
+        facts = (Note(text=f"{len(deployments)} Deployments known in {self.region}{good}"),)
         return Seen(Look.NEEDED, "; ".join(reasons), facts)
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:

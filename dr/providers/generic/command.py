@@ -13,11 +13,13 @@ from pydantic import model_validator
 
 from dr.errors import EffectUnknown, Permanent, Transient, UsageError
 from dr.model.base import Duration
+from dr.model.by_hand import MARK
 from dr.model.evidence import CommandRan, Evidence, Note
 from dr.model.plan import StepSpec, Touch
 from dr.model.runbook import HostAccess, KindConfig
 from dr.model.words import Intent, Verb
 from dr.ports import AttemptContext, Host, Look, Seen, Site, Step
+from dr.providers import shell
 from dr.providers.generic.host import NOT_REACHABLE, CommandHost
 from dr.providers.generic.person import MOVES, Bystander
 
@@ -191,7 +193,7 @@ class Command(Bystander):
         if not self._config.active(intent) or argv is None:
             return ()
         region = {"source": source, "target": target, "local": target}.get(self._config.where, self._config.where)
-        words = _Words(source, target, intent, "RUN")
+        words = _Words(source, target, intent, MARK)
         check = self._config.argv("check", intent)
         attempts = 3 if self._config.repeatable or check is not None else 1
         spec = StepSpec(
@@ -199,9 +201,15 @@ class Command(Bystander):
             estimate=self._config.estimate, budget=self._config.timeout * (2 * attempts), max_attempts=attempts,
             irreversible=self._config.irreversible, undoable=self._config.argv("undo", intent) is not None,
             touches=(Touch(service=f"command {program(argv)}", plane="data", region=region),), permissions=(f"to run {program(argv)}",),
-            by_hand=shlex.join(words.fill(argv)), check_by_hand=shlex.join(words.fill(check)) if check else "",
+            by_hand=self._typed(region, words.fill(argv)), check_by_hand=self._typed(region, words.fill(check)) if check else "",
         )  # fmt: skip
         return (Step(spec, RunCommand(self._config, intent, self._host(region), self.site)),)
+
+    def _typed(self, region: str, argv: Argv) -> str:
+        """What a person types: beside the runbook, or through the region's host."""
+        if self._config.where == "local":
+            return f"(cd {shlex.quote(str(self.site.base))} && {shlex.join(argv)})"
+        return shell.on_host(self.site.regions[region].host, self.site.base, [shlex.quote(word) for word in argv])
 
     def _host(self, region: str) -> Host:
         if self._config.where != "local":

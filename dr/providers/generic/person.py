@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from dr.model.base import Duration
+from dr.model.by_hand import said_yes
 from dr.model.evidence import Attested, Evidence
 from dr.model.lag import Beat, ComponentView, LagSample
 from dr.model.plan import StepSpec
@@ -133,10 +134,12 @@ class _Person(Bystander):
         """One step for the intents that it is for."""
         if intent not in self._config.intents:
             return ()
+        typed = said_yes(f"{self.name}/{self.kind}")
         spec = StepSpec(
             id=f"{self.name}/{self.kind}", component=self.name, kind=self.kind, verb=self.verb, region=target, title=self._config.text,
-            approval=True, estimate=self._config.estimate, budget=self._config.within, max_attempts=5,
-            by_hand=f"dr approve RUN {self.name}/{self.kind}", check_by_hand="dr runs RUN",
+            approval=True, asks_text=isinstance(self._config, GateConfig) and self._config.evidence == "required",
+            estimate=self._config.estimate, budget=self._config.within, max_attempts=5,
+            by_hand=typed.do, check_by_hand=typed.check,
         )  # fmt: skip
         return (Step(spec, Answered(self._config)),)
 

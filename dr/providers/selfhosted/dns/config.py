@@ -67,6 +67,8 @@ class DnsConfig(KindConfig):
     """Settings of the kind ``dns-records``.
 
     names: patterns such as ``*.dr.example.com``; only A and AAAA records that match one and hold a region's address are ever touched.
+    lower_ttl_to: a planned move lowers longer TTLs to this before it freezes anything, waits until the old ones have passed, and puts
+        them back at the end; not set: it leaves them as they are, and its outage lasts as long as the longest of them.
     answer_timeout: for one exchange with a server. source_timeout: for the source's server, which may be lost: it is not waited for.
     """
 
@@ -74,6 +76,7 @@ class DnsConfig(KindConfig):
     names: tuple[str, ...] = Field(min_length=1)
     tsig: Tsig
     regions: dict[str, RegionNames] = Field(min_length=2, max_length=2)
+    lower_ttl_to: Duration | None = Field(None, ge=timedelta(seconds=1))
     answer_timeout: Duration = timedelta(seconds=3)
     source_timeout: Duration = timedelta(milliseconds=500)
 

@@ -8,11 +8,13 @@ from datetime import timedelta
 from typing import ClassVar
 
 from dr.errors import StepError, UsageError
+from dr.model.by_hand import Question
 from dr.model.lag import Beat, ComponentView, LagSample
 from dr.model.runbook import KindConfig
 from dr.model.words import Intent, Known
 from dr.ports import Site, Step
 from dr.providers.selfhosted.dns import view
+from dr.providers.selfhosted.dns.by_hand import ByHand
 from dr.providers.selfhosted.dns.chains import Chains
 from dr.providers.selfhosted.dns.config import DnsConfig
 from dr.providers.selfhosted.dns.records import ZoneCopy
@@ -49,7 +51,8 @@ class DnsRecords:
         self.name, self.config, self.needs = name, config, tuple(needs)
         self._clock = site.clock
         self._zone = Zone(name, config, NameServers(name, config, site.secrets), site.clock)
-        self._chains = Chains(self._zone)
+        self._by_hand = ByHand(name, config, site.base)
+        self._chains = Chains(self._zone, self._by_hand, site.base)
 
     def view(self) -> ComponentView:
         """Where the names lead according to each region's own server. Bounded by ``answer_timeout``, never raises."""
@@ -80,6 +83,10 @@ class DnsRecords:
     def name_servers(self) -> Mapping[str, tuple[str, int]]:
         """Region → address and port of its authoritative server, for kinds that look public names up."""
         return {region: (server.server, server.port) for region, server in self.config.regions.items()}
+
+    def question(self, region: str) -> Question:
+        """How a person asks where the region's own server leads the names."""
+        return self._by_hand.question(region)
 
     def warm(self, target: str) -> None:
         """Transfers the zone once: what that imports and caches is needed again."""

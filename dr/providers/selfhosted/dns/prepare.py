@@ -6,6 +6,7 @@ from dr.errors import Permanent
 from dr.model.evidence import Evidence, Note
 from dr.ports import AttemptContext, Look, Seen
 from dr.providers.selfhosted.dns.records import leads, redirected
+from dr.providers.selfhosted.dns.ttl import ttls
 from dr.providers.selfhosted.dns.zone import ZoneStep
 
 
@@ -30,7 +31,10 @@ class Prepare(ZoneStep):
             )
         self.zone.servers.update(self.target, copy, [])
         ttl = max(change.ttl for change in changes)
-        return (Note(text=f"{self.zone.component}: {len(changes)} records to redirect, old answers live for {ttl} s"),)
+        note = Note(text=f"{self.zone.component}: {len(changes)} records to redirect, old answers live for {ttl} s")
+        if not context.intent.planned or self.zone.config.lower_ttl_to is None:
+            return (note,)
+        return (note, *ttls(self.zone, self.source))
 
     def verify(self, context: AttemptContext) -> Seen:
         """What was checked was checked."""

@@ -52,7 +52,7 @@ class ZoneCopy:
 
 @dataclass(frozen=True)
 class Change:
-    """What one record set loses and gains. Its TTL stays."""
+    """What one record set loses and gains, and the TTL of what it gains. A set that loses and gains the same gets another TTL."""
 
     name: str
     type: str
@@ -118,10 +118,33 @@ def copied(theirs: Mapping[Key, RecordSet], ours: Mapping[Key, RecordSet], sourc
     changes = []
     for key, item in sorted(theirs.items()):
         have = ours[key].addresses if key in ours else frozenset()
-        if have != item.addresses:
+        if key in ours and ours[key].ttl != item.ttl:
+            changes.append(Change(item.name, item.type, item.ttl, have, item.addresses))
+        elif have != item.addresses:
             changes.append(Change(item.name, item.type, item.ttl, have - item.addresses, item.addresses - have))
     only_ours = {key: item for key, item in ours.items() if key not in theirs}
     return changes + redirected(only_ours, source, target)
+
+
+def ttl_key(item: RecordSet) -> str:
+    """A record set's name and type as one text: ``a.example.com A``."""
+    return f"{item.name} {item.type}"
+
+
+def lowered(records: Mapping[Key, RecordSet], source: Iterable[str], ttl: int) -> list[Change]:
+    """The record sets that lead to the source and live longer than ``ttl`` seconds, with that TTL."""
+    known = frozenset(source)
+    return _retimed((item, ttl) for item in records.values() if item.addresses & known and item.ttl > ttl)
+
+
+def with_ttls(records: Mapping[Key, RecordSet], wanted: Mapping[str, int]) -> list[Change]:
+    """The record sets that have another TTL than ``wanted`` says for them; wherever they lead now."""
+    return _retimed((item, ttl) for item in records.values() if (ttl := wanted.get(ttl_key(item), item.ttl)) != item.ttl)
+
+
+def _retimed(pairs: Iterable[tuple[RecordSet, int]]) -> list[Change]:
+    changes = [Change(item.name, item.type, ttl, item.addresses, item.addresses) for item, ttl in pairs]
+    return sorted(changes, key=lambda change: (change.name, change.type))
 
 
 def type_of(address: str) -> str:

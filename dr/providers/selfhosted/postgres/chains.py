@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from datetime import timedelta
 
+from dr.model.by_hand import Typed
 from dr.model.plan import Backoff, StepSpec, Touch
-from dr.model.runbook import Region
 from dr.model.words import Intent, Verb
 from dr.ports import Operation, Step
+from dr.providers.selfhosted.postgres.by_hand import ByHand
 from dr.providers.selfhosted.postgres.cluster import Cluster
 from dr.providers.selfhosted.postgres.drain import Drain
 from dr.providers.selfhosted.postgres.fence import FenceLost, FencePlanned, FenceReturned
@@ -26,8 +26,8 @@ _PATIENT = Backoff(base=timedelta(milliseconds=500), cap=timedelta(seconds=5))
 class Chains:
     """Builds the chains of one component. Pure: the same arguments give the same steps."""
 
-    def __init__(self, cluster: Cluster, regions: dict[str, Region]) -> None:
-        self._cluster, self._regions = cluster, regions
+    def __init__(self, cluster: Cluster, by_hand: ByHand) -> None:
+        self._cluster, self._by_hand = cluster, by_hand
 
     def steps(self, intent: Intent, source: str, target: str) -> Sequence[Step]:
         """The chain. For ``reprotect`` the target is the region that is primary now, the source the old primary that shall follow it."""
@@ -52,8 +52,7 @@ class Chains:
             Verb.PREPARE, target, f"{target} can be promoted; connections and first write are warm",
             estimate=timedelta(milliseconds=100), budget=timedelta(minutes=2), touches=touches,
             permissions=("LOGIN", "pg_monitor", "EXECUTE ON FUNCTION pg_promote") + (("pg_checkpoint",) if planned else ()),
-            by_hand=self._psql(target, "SELECT pg_is_in_recovery(), status FROM pg_stat_wal_receiver"),
-            check_by_hand=self._psql(target, "SELECT has_function_privilege('pg_promote(boolean,integer)', 'execute')"),
+            typed=self._by_hand.prepare(target),
         )  # fmt: skip
         operation = PreparePlanned if planned else Prepare
         return Step(spec, operation(self._cluster, source, target))
@@ -62,8 +61,7 @@ class Chains:
         spec = self._spec(
             Verb.DRAIN, source, f"{target} catches up with what {source} has written", needs=("prepare",),
             estimate=timedelta(milliseconds=60), budget=timedelta(minutes=5), touches=(self._sql(source), self._sql(target)),
-            permissions=("pg_checkpoint", "pg_monitor"), by_hand=self._psql(source, "CHECKPOINT; SELECT pg_current_wal_lsn()"),
-            check_by_hand=self._psql(target, "SELECT pg_last_wal_replay_lsn()"),
+            permissions=("pg_checkpoint", "pg_monitor"), typed=self._by_hand.drain(source, target),
         )  # fmt: skip
         return Step(spec, Drain(self._cluster, source, target))
 
@@ -73,7 +71,7 @@ class Chains:
             Verb.FENCE, source, f"stop {source} if it can be reached", max_attempts=1,
             estimate=timedelta(milliseconds=50), budget=4 * limit + timedelta(seconds=4), touches=(self._host(source),),
             permissions=(f"commands on the host of {source} as the server's account",),
-            by_hand=self._pg_ctl(source, "stop", "-m", "immediate"), check_by_hand=self._pg_ctl(source, "status") + "  # exit status 3",
+            typed=self._by_hand.fence(source, "immediate"),
         )  # fmt: skip
         return Step(spec, FenceLost(self._cluster, source, target))
 
@@ -82,8 +80,7 @@ class Chains:
             Verb.FENCE, source, f"stop {source} in order", needs=("drain",), undoable=True,
             estimate=timedelta(milliseconds=250), budget=timedelta(minutes=3), touches=(self._host(source),),
             permissions=(f"commands on the host of {source} as the server's account",),
-            by_hand=self._pg_ctl(source, "stop", "-m", "fast"),
-            check_by_hand=self._on_host(source, "pg_controldata", *self._data(source)) + "  # Database cluster state: shut down",
+            typed=self._by_hand.fence(source, "fast", in_order=True),
         )  # fmt: skip
         return Step(spec, FencePlanned(self._cluster, source, target))
 
@@ -92,7 +89,7 @@ class Chains:
             Verb.FENCE, source, f"{source} must not write any more", max_attempts=200, backoff=_PATIENT,
             estimate=timedelta(seconds=1), budget=timedelta(minutes=15), touches=(self._host(source), self._sql(source), self._sql(target)),
             permissions=(f"commands on the host of {source} as the server's account",),
-            by_hand=self._pg_ctl(source, "stop", "-m", "fast"), check_by_hand=self._pg_ctl(source, "status") + "  # exit status 3",
+            typed=self._by_hand.fence(source, "fast"),
         )  # fmt: skip
         return Step(spec, FenceReturned(self._cluster, source, target))
 
@@ -101,38 +98,29 @@ class Chains:
             Verb.PROMOTE, target, f"{target} takes writes", needs=("prepare", "fence"), irreversible=True,
             estimate=timedelta(milliseconds=150), budget=timedelta(minutes=2), touches=(self._sql(target),),
             permissions=("EXECUTE ON FUNCTION pg_promote", "REPLICATION", "pg_monitor"),
-            by_hand=self._psql(target, "SELECT pg_promote(false)") + "  # again until the check says f",
-            check_by_hand=self._psql(target, "SELECT pg_is_in_recovery()"),
+            typed=self._by_hand.promote(source, target, planned=planned),
         )  # fmt: skip
         return Step(spec, Promote(self._cluster, source, target, planned=planned))
 
     def _verify(self, source: str, target: str) -> Step:
-        beat = "UPDATE dr.heartbeat SET region = '{}', beat_at = now(), number = number + 1 WHERE component = '{}' RETURNING *"
         spec = self._spec(
             Verb.VERIFY_INSIDE, target, f"{target} accepted a write and gives it back", needs=("promote",),
             estimate=timedelta(milliseconds=30), budget=timedelta(minutes=1), touches=(self._sql(target),),
             permissions=("owner of schema dr, or CREATE on the database",),
-            by_hand=self._psql(target, beat.format(target, self._cluster.component)),
-            check_by_hand=self._psql(target, "SELECT * FROM dr.heartbeat"),
+            typed=self._by_hand.verify(target),
         )  # fmt: skip
         return Step(spec, VerifyInside(self._cluster, source, target))
 
     def _preserve(self, source: str, target: str) -> Step:
-        data = self._cluster.config.regions[source].data_directory or "$PGDATA"
         spec = self._spec(
             Verb.PRESERVE, source, f"keep what only {source} has", needs=("fence",), max_attempts=20, backoff=_PATIENT,
             estimate=timedelta(seconds=5), budget=timedelta(hours=12), touches=(self._host(source), self._sql(target)),
             permissions=(f"commands on the host of {source} as the server's account", "EXECUTE ON FUNCTION pg_read_binary_file"),
-            by_hand=self._on_host(source, "cp", "-a", data, f"{data}.kept"),
-            check_by_hand=self._on_host(source, "pg_waldump", "--stats=record", "-p", f"{data}/pg_wal", "-s", "FORK"),
+            typed=self._by_hand.preserve(source),
         )  # fmt: skip
         return Step(spec, Preserve(self._cluster, source, target))
 
     def _follow(self, source: str, target: str, needs: tuple[str, ...]) -> Step:
-        data = self._cluster.config.regions[source].data_directory or "$PGDATA"
-        follows = self._cluster.config.regions[source].follows
-        upstream = f"host={follows.address} port={follows.port} user={self._cluster.config.user} dbname={self._cluster.config.database}"
-        rewind = self._on_host(source, "pg_rewind", "--target-pgdata", data, "--source-server", upstream)
         spec = self._spec(
             Verb.FOLLOW, source, f"{source} follows {target}", needs=needs, max_attempts=20, backoff=_PATIENT,
             estimate=timedelta(seconds=3), budget=timedelta(hours=14), touches=(self._host(source), self._sql(target), self._sql(source)),
@@ -140,14 +128,13 @@ class Chains:
                 "REPLICATION", "pg_checkpoint", "EXECUTE ON FUNCTION pg_ls_dir, pg_stat_file, pg_read_binary_file",
                 f"commands on the host of {source} as the server's account",
             ),
-            by_hand=f"{rewind} && {self._on_host(source, 'touch', f'{data}/standby.signal')} && {self._pg_ctl(source, 'start')}",
-            check_by_hand=self._psql(source, "SELECT status, received_tli FROM pg_stat_wal_receiver"),
+            typed=self._by_hand.follow(source, target),
         )  # fmt: skip
         return Step(spec, Follow(self._cluster, source, target))
 
     def _spec(
         self, verb: Verb, region: str, title: str, *, estimate: timedelta, budget: timedelta, touches: tuple[Touch, ...],
-        permissions: tuple[str, ...], by_hand: str, check_by_hand: str, needs: tuple[str, ...] = (), max_attempts: int = 5,
+        permissions: tuple[str, ...], typed: Typed, needs: tuple[str, ...] = (), max_attempts: int = 5,
         backoff: Backoff | None = None, irreversible: bool = False, undoable: bool = False,
     ) -> StepSpec:  # fmt: skip
         name = self._cluster.component
@@ -155,7 +142,7 @@ class Chains:
             id=f"{name}/{verb}", component=name, kind=KIND, verb=verb, region=region, title=title,
             needs=tuple(f"{name}/{need}" for need in needs), estimate=estimate, budget=budget, max_attempts=max_attempts,
             backoff=backoff or Backoff(), irreversible=irreversible, undoable=undoable, touches=touches, permissions=permissions,
-            by_hand=by_hand, check_by_hand=check_by_hand,
+            by_hand=typed.do, check_by_hand=typed.check,
         )  # fmt: skip
 
     def _sql(self, region: str) -> Touch:
@@ -163,26 +150,6 @@ class Chains:
 
     def _host(self, region: str) -> Touch:
         return Touch(service="host", plane="control", region=region)
-
-    def _psql(self, region: str, sql: str) -> str:
-        server, config = self._cluster.config.regions[region], self._cluster.config
-        where = f"host={server.address} port={server.port} dbname={config.database} user={config.user}"
-        return f"psql {shlex.quote(where)} -c {shlex.quote(sql)}"
-
-    def _data(self, region: str) -> tuple[str, ...]:
-        data = self._cluster.config.regions[region].data_directory
-        return ("-D", data) if data else ()
-
-    def _pg_ctl(self, region: str, verb: str, *options: str) -> str:
-        return self._on_host(region, "pg_ctl", verb, *self._data(region), *options)
-
-    def _on_host(self, region: str, program: str, *arguments: str) -> str:
-        access = self._regions[region].host if region in self._regions else None
-        known = self._cluster.config.regions[region]
-        tool = known.tool(program) if program.startswith("pg_") else program
-        # $PGDATA is for the shell over there, so what contains it is not quoted
-        words = [word if "$PGDATA" in word else shlex.quote(word) for word in (*(access.exec if access else ()), tool, *arguments)]
-        return " ".join(words)
 
 
 OPERATIONS: tuple[type[Operation], ...] = (

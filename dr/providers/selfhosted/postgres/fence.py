@@ -12,7 +12,7 @@ from dr.errors import EffectUnknown, Permanent, Transient
 from dr.model.evidence import Evidence, Fenced
 from dr.model.words import FenceState
 from dr.ports import AttemptContext, Look, Seen
-from dr.providers.selfhosted.postgres.cluster import NEWEST_COPY, ClusterStep
+from dr.providers.selfhosted.postgres.cluster import NEWEST_COPY, Cluster, ClusterStep
 from dr.providers.selfhosted.postgres.connect import Reach
 from dr.providers.selfhosted.postgres.facts import Reading, try_read
 from dr.providers.selfhosted.postgres.server import Process, Running, said
@@ -56,6 +56,10 @@ class FenceLost(_Fence):
     Where the host does not answer, the evidence says so (``unacknowledged``) and the promotion's guard decides about the split.
     """
 
+    def __init__(self, cluster: Cluster, source: str, target: str) -> None:
+        super().__init__(cluster, source, target)
+        self._served = False
+
     def observe(self, context: AttemptContext) -> Seen:
         """DONE: it is stopped, or no primary."""
         process = self.cluster.servers[self.source].process(self.cluster.config.fence_timeout)
@@ -63,9 +67,12 @@ class FenceLost(_Fence):
         if proof is not None:
             # when it ended nobody here saw: what was lost is a bound then, never a figure that an early guess would make too small
             return Seen(Look.DONE, proof, (self._evidence(FenceState.FENCED, proof),))
-        if process.running is Running.YES and self._secondary():
-            proof = f"{self.source} is a secondary"
-            return Seen(Look.DONE, proof, (self._evidence(FenceState.NOT_NEEDED, proof),))
+        if process.running is Running.YES:
+            seen = try_read(self.cluster.connections, self.cluster.component, self.source)
+            if isinstance(seen, Reading) and seen.recovering:
+                proof = f"{self.source} is a secondary"
+                return Seen(Look.DONE, proof, (self._evidence(FenceState.NOT_NEEDED, proof),))
+            self._served = isinstance(seen, Reading)
         return Seen(Look.NEEDED, process.said)
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
@@ -96,7 +103,9 @@ class FenceLost(_Fence):
         process = self.cluster.servers[self.source].process(self.cluster.config.fence_timeout)
         proof = self._proof(process)
         if proof is not None:
-            return Seen(Look.DONE, proof, (self._evidence(FenceState.FENCED, proof, self.cluster.clock.now()),))
+            # one that hung before it was stopped took its last write nobody knows when: the fence ends writes only where there were some
+            ended = self.cluster.clock.now() if self._served else None
+            return Seen(Look.DONE, proof, (self._evidence(FenceState.FENCED, proof, ended),))
         tried = self._unacknowledged(f"stopped, but not proven: {process.said}")
         return Seen(Look.DONE, tried.proof, (tried,))
 

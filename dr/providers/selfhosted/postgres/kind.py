@@ -8,11 +8,13 @@ from datetime import timedelta
 from typing import ClassVar
 
 from dr.errors import StepError, UsageError
+from dr.model.by_hand import Question
 from dr.model.lag import Beat, ComponentView, Finding, LagSample, RegionView
 from dr.model.runbook import KindConfig
 from dr.model.words import Intent, Role, Severity
 from dr.ports import Site, Step
 from dr.providers.selfhosted.postgres import findings
+from dr.providers.selfhosted.postgres.by_hand import ByHand
 from dr.providers.selfhosted.postgres.chains import KIND, Chains
 from dr.providers.selfhosted.postgres.cluster import Cluster
 from dr.providers.selfhosted.postgres.config import PostgresConfig
@@ -50,7 +52,8 @@ class Postgres:
         self._connections = Connections(name, config, site.secrets, site.base)
         servers = {region: Server(region, settings, site.hosts.get(region)) for region, settings in config.regions.items()}
         cluster = Cluster(name, config, self._connections, servers, site.clock, site.artefacts)
-        self._chains = Chains(cluster, dict(site.regions))
+        self._by_hand = ByHand(name, config, site.regions, site.base)
+        self._chains = Chains(cluster, self._by_hand)
         self._probe = Probe(name, config, self._connections, site.clock)
 
     def view(self) -> ComponentView:
@@ -83,6 +86,14 @@ class Postgres:
     def steps(self, intent: Intent, source: str, target: str) -> Sequence[Step]:
         """The chain for an intent. ``reprotect``: ``target`` is primary now, ``source`` shall follow it."""
         return self._chains.steps(intent, source, target)
+
+    def question(self, region: str) -> Question:
+        """How a person asks whether the region is the primary, and what it holds."""
+        return self._by_hand.question(region)
+
+    def psql(self, region: str, database: str | None = None) -> str:
+        """What a person types to reach a database of the server, for kinds whose data lies there. ``database``: one word of the shell."""
+        return self._by_hand.psql(region, database)
 
     def warm(self, target: str) -> None:
         """Opens connections to the target and asks the questions of a promotion once, so that they are planned and cached there."""

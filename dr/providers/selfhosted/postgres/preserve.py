@@ -34,6 +34,11 @@ class Preserve(ClusterStep):
         process = server.process(_HOST_LIMIT)
         if process.running is Running.NO_HOST:
             raise Transient(f"{self.cluster.component} in {self.source}: {process.said}")
+        if process.running is Running.YES and process.pid is not None and server.dead(process.pid, _HOST_LIMIT):
+            raise Transient(
+                f"process {process.pid} in {self.source} is dead and nobody has reaped it: its files count as in use",
+                hint=f"end its parent, or with the process list at hand: rm {server.data()}/postmaster.pid",
+            )
         if process.running is not Running.NO:
             return self._running()
         if overwriting(server):

@@ -1,4 +1,4 @@
-"""When a run will be over, from its state and the estimates: arithmetic for the live table, no picture."""
+"""When a run will be over, from its state and the estimates: arithmetic for the live table and for the warning before the RTO. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dr.engine.state import RunState, StepRun
+from dr.model.evidence import PredictedLate
 from dr.model.words import StepState, Verb
 
 _SERVICE = (Verb.REDIRECT, Verb.PROPAGATE, Verb.VERIFY_OUTSIDE)
@@ -15,11 +16,13 @@ _SERVICE = (Verb.REDIRECT, Verb.PROPAGATE, Verb.VERIFY_OUTSIDE)
 
 @dataclass(frozen=True)
 class Forecast:
-    """service_back, ends: moments; None where nothing is left that could be waited for. late: service_back lies beyond the RTO."""
+    """service_back, ends: moments; None where nothing is left that could be waited for. late: service_back lies beyond the RTO,
+    which counts from ``began``."""
 
     service_back: datetime | None
     ends: datetime | None
     late: bool
+    began: datetime | None = None
 
 
 def forecast(state: RunState, now: datetime) -> Forecast:
@@ -31,9 +34,32 @@ def forecast(state: RunState, now: datetime) -> Forecast:
         finish[step_id] = _finish(step, max(ready, now), now)
     open_steps = {step_id for step_id, step in state.steps.items() if not state.passes(step)}
     service = _latest(finish, [step_id for step_id, step in state.steps.items() if step.spec.verb in _SERVICE])
-    began = state.outage_began or state.started_at
-    late = service is not None and began is not None and service - began > state.current_plan.rto
-    return Forecast(service, _latest(finish, open_steps), late)
+    began = _began(state, finish)
+    beyond = service is not None and began is not None and service - began > state.current_plan.rto
+    return Forecast(service, _latest(finish, open_steps), beyond, began)
+
+
+def late(state: RunState, now: datetime) -> PredictedLate | None:
+    """What a person has to hear now, once in a run: the RTO cannot be kept, by the estimates; None where there is nothing new."""
+    plan = state.current_plan
+    if not plan.intent.moves or state.rolling_back or any(isinstance(item, PredictedLate) for item in state.evidence):
+        return None
+    expected = forecast(state, now)
+    service = [step for step in state.steps.values() if step.spec.verb in _SERVICE and not state.passes(step)]
+    if not expected.late or expected.service_back is None or expected.began is None or not service:
+        return None
+    return PredictedLate(
+        at=now, rto=plan.rto, deadline=expected.began + plan.rto, service_back=expected.service_back, waits_for=_held_by(state, service[-1])
+    )
+
+
+def _held_by(state: RunState, step: StepRun) -> str:
+    """The step that is waited for now: from a later one back through needs that are open."""
+    while True:
+        needs = [state.steps[need] for need in step.spec.needs if not state.passes(state.steps[need])]
+        if not needs:
+            return step.spec.id
+        step = next((need for need in needs if need.state.active), needs[0])
 
 
 def elapsed(step: StepRun, now: datetime) -> timedelta | None:
@@ -51,6 +77,16 @@ def _finish(step: StepRun, ready: datetime, now: datetime) -> datetime:
     if step.started_at is not None and step.state.active:
         return max(step.started_at + step.spec.estimate, now)
     return ready + step.spec.estimate
+
+
+def _began(state: RunState, finish: dict[str, datetime]) -> datetime | None:
+    """When the time that the RTO counts began, or will: of a planned move with its first freeze, which an old TTL is waited out before."""
+    if state.outage_began is None and state.current_plan.intent.planned:
+        for verb in (Verb.FREEZE, Verb.FENCE):
+            steps = [step for step in state.steps.values() if step.spec.verb is verb]
+            if steps:
+                return min(step.started_at or finish[step.spec.id] - step.spec.estimate for step in steps)
+    return state.outage_began or state.started_at
 
 
 def _latest(finish: dict[str, datetime], ids: Collection[str]) -> datetime | None:

@@ -1,0 +1,1 @@
+"""Silences in real Alertmanagers."""

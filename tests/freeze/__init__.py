@@ -1,0 +1,1 @@
+"""What surrounds the freeze of a move: locks, silences, TTLs, restarts."""
