@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
-from dr.errors import LabError, StepError
+from dr.errors import EffectUnknown, LabError, StepError, Transient
 from dr.lab.account import Account
 from dr.lab.extras import registry_server
 from dr.lab.extras.extra import Say
@@ -23,6 +23,7 @@ from dr.providers.selfhosted.oci.mirror import Copied, Mirror
 from dr.providers.selfhosted.oci.wire import Registry
 
 _WIDTH = 8
+_TRIES = 4
 _OTHER_IMAGE = 10_000
 """Numbers above are images that nobody uses: pushed later than all others."""
 
@@ -58,7 +59,7 @@ class Images:
             _push(source, wanted, fan)
             say(f"{len(wanted)} images are in the registry of {home.region.name}")
             mirror = Mirror(source, target, fan)
-            _complete(mirror.copy([oci.Image(REPOSITORY, item.digest) for item in wanted]))
+            _patiently(lambda: _complete(mirror.copy([oci.Image(REPOSITORY, item.digest) for item in wanted])))
             _complete(mirror.tag({oci.Image(REPOSITORY, item.tag): item.digest for item in wanted}))
         except StepError as error:
             raise LabError(f"seeding the registries: {error.message}", hint="dr lab down, then dr lab up") from error
@@ -110,13 +111,23 @@ def _push(registry: Registry, images: Sequence[Image], fan: Fan) -> None:
 
 def _upload(registry: Registry, blob: Content) -> None:
     described = oci.Descriptor(blob.media_type, blob.digest, len(blob.data))
-    registry.upload(registry.begin(REPOSITORY), described, iter((blob.data,)))
+    _patiently(lambda: registry.upload(registry.begin(REPOSITORY), described, iter((blob.data,))))
 
 
 def _put(registry: Registry, item: Image) -> None:
     for content in item.manifests:
-        registry.put_manifest(REPOSITORY, content.digest, _manifest(content))
-    registry.put_manifest(REPOSITORY, item.tag, _manifest(item.manifests[-1]))
+        _patiently(lambda content=content: registry.put_manifest(REPOSITORY, content.digest, _manifest(content)))  # type: ignore[misc]
+    _patiently(lambda: registry.put_manifest(REPOSITORY, item.tag, _manifest(item.manifests[-1])))
+
+
+def _patiently(push: Callable[[], None]) -> None:
+    """Once more, as every pusher does where a connection breaks: what is named by its digest may be sent twice. Raises StepError."""
+    for _ in range(_TRIES - 1):
+        try:
+            return push()
+        except (Transient, EffectUnknown):
+            continue
+    return push()
 
 
 def _manifest(content: Content) -> oci.Manifest:

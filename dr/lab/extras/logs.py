@@ -33,10 +33,9 @@ _LEDGERS = "logs*.jsonl"
 
 
 class Choice(Frozen):
-    """What was chosen at the start, for whoever brings a server back. since_ms: from when on the replication looks for changes."""
+    """What was chosen at the start, for whoever brings a server back."""
 
     grpc: dict[str, int]
-    since_ms: int
     deployments: int
 
 
@@ -74,12 +73,13 @@ class Logs:
         weed.forget_sockets()
         numbers = weed.free_grpc([region.address for region in layout.regions])
         choice = Choice(
-            grpc={region.name: number for region, number in zip(layout.regions, numbers, strict=True)}, since_ms=0,
+            grpc={region.name: number for region, number in zip(layout.regions, numbers, strict=True)},
             deployments=workload.deployments,
         )  # fmt: skip
         for old in layout.client.glob(_LEDGERS):
             old.unlink()
         own(_sync_folder(layout), servers.account)
+        _choice_file(layout).write_text(choice.model_dump_json(), encoding="utf-8")
         stores = [_store(servers, region, choice) for region in layout.regions]
         for store in stores:
             store.configure()
@@ -90,9 +90,6 @@ class Logs:
             self._make(servers, stores, workload, keys, say)
         if workload.log_objects:
             log_objects.wait_for(stores[-1], keys, list(log_objects.seeded_keys(workload))[-1], servers.clock)
-        # what is there by now is there on both sides: the replication begins after it
-        choice = choice.model_copy(update={"since_ms": int(servers.clock.now().timestamp() * 1000)})
-        _choice_file(layout).write_text(choice.model_dump_json(), encoding="utf-8")
         marker = _CONTROL.marker(1, HOME)
         for store in stores:
             body = control.marker_body(weed.BUCKET, 1, HOME, servers.clock.now(), "the start of the lab")
@@ -137,8 +134,11 @@ class Logs:
         self._start_stores(servers, stores)
 
     def _start_sync(self, servers: Servers, choice: Choice) -> None:
+        """It begins with what is written from now on. At the start both stores hold the same; brought back, it has lost its place, as where
+        a store dies with changes unsent: what was written meanwhile it never brings."""
+        since_ms = int(servers.clock.now().timestamp() * 1000)
         first, second = (_store(servers, region, choice) for region in servers.layout.regions)
-        argv = weed.sync_argv(weed.program(servers.account), first, second, choice.since_ms)
+        argv = weed.sync_argv(weed.program(servers.account), first, second, since_ms)
         servers.launch(SYNC, None, argv, folder=_sync_folder(servers.layout), stop="SIGQUIT", variables=weed.variables())
 
     def _start_writer(self, servers: Servers, choice: Choice) -> None:

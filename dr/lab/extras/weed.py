@@ -140,10 +140,10 @@ class WeedServer:
 
 
 def sync_argv(program_path: Path, first: WeedServer, second: WeedServer, since_ms: int) -> list[str]:
-    """What runs the replication in both directions. What was there before ``since_ms`` is on both sides already."""
+    """What runs the replication in both directions, of what is written after ``since_ms``."""
     return [
         str(program_path), "-logtostderr=true", "filer.sync", f"-a={first.filer}", f"-b={second.filer}", "-a.path=/buckets",
-        "-b.path=/buckets", f"-a.fromTsMs={since_ms}", f"-b.fromTsMs={since_ms}",
+        "-b.path=/buckets", f"-a.fromTsMs={since_ms}", f"-b.fromTsMs={since_ms}", "-concurrency=8", "-chunkConcurrency=2",
     ]  # fmt: skip
 
 

@@ -44,7 +44,7 @@ class LogWriterConfig(Frozen):
     bucket: str
     access_key_file: Path
     secret_key_file: Path
-    writes_per_second: float = Field(20.0, gt=0)
+    writes_per_second: float = Field(10.0, gt=0)
     answer_seconds: float = Field(0.5, gt=0)
 
     def keys(self) -> Keys:

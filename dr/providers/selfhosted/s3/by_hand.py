@@ -46,10 +46,16 @@ class ByHand:
         check = f'[ "$({self.question(region).primary})" = {region} ]'
         return Typed(f"echo {MARK} | {self._put(region, key, expanded=True)}", check)
 
+    def account(self, target: str) -> Typed:
+        """What the target holds, kept for the day when the source can be asked again."""
+        kept = f"{self._component}-{target}.keys"
+        return Typed(f"{self._list(target)} | {_KEYS} > {kept}  # {_MORE}", f"wc -l {kept}")
+
     def repair(self, source: str, target: str) -> Typed:
         """What differs, listed; each is fetched from the one side and put on the other."""
         bring = f"{self._curl(source, 'KEY')} | {self._put(target, 'KEY')}"
-        return Typed(f"{self._differ(source, target)}  # for each: {bring}, or the other way round", self._differ(source, target))
+        do = f"{self._differ(source, target)}  # for each: {bring}, or the other way round; {_MORE}"
+        return Typed(do, self._differ(source, target))
 
     def _differ(self, source: str, target: str) -> str:
         return f"diff <({self._list(source)} | {_KEYS}) <({self._list(target)} | {_KEYS})"
@@ -85,4 +91,5 @@ class ByHand:
         return f"{settings.endpoint_url}/{settings.bucket}"
 
 
+_MORE = "1,000 keys at a time; the next ones: &start-after=LAST_KEY"
 _KEYS = "grep -o '<Key>[^<]*' | sed 's/<Key>//'"

@@ -84,7 +84,7 @@ class Chains:
         spec = self._spec(
             Verb.FINGERPRINT, target, f"which objects of {source} are not in {target}", needs=("verify-inside",), optional=True,
             estimate=timedelta(seconds=1), budget=timedelta(minutes=30), touched=(target,), permissions=_READ,
-            typed=self._by_hand.repair(source, target),
+            typed=self._by_hand.account(target),
         )  # fmt: skip
         return Step(spec, Account(self._buckets, source, target))
 

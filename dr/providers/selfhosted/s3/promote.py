@@ -24,7 +24,7 @@ class Promote(BucketStep):
 
     def observe(self, context: AttemptContext) -> Seen:
         """Reads the recovery point from the target's own data. DONE: it leads."""
-        marker = self.leads(self.target)
+        marker = self._newest()
         if marker.region == self.target:
             return Seen(Look.DONE, f"{self.target} is primary already", (self._recovery_point(context), self._promoted(marker, marker.at)))
         point = self._recovery_point(context)
@@ -35,7 +35,7 @@ class Promote(BucketStep):
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """The marker of the next epoch, where none newer has come meanwhile."""
-        newest = self.leads(self.target)
+        newest = self._newest()
         if newest.region != self.target:
             still_ours(context)
             self.buckets.mark(self.target, self._next(context, newest, self.target), context.run_id)
@@ -55,6 +55,10 @@ class Promote(BucketStep):
         back = newest if newest.region == self.source else self._next(context, newest, self.source)
         self.buckets.mark(self.target, back, context.run_id)
         self.buckets.mark(self.source, back, context.run_id)
+
+    def _newest(self) -> Marker:
+        """A failover asks nothing of the source; in a planned move a marker of the source may not have come over yet."""
+        return self.led_by() if self._planned else self.leads(self.target)
 
     def _next(self, context: AttemptContext, newest: Marker, region: str) -> Marker:
         # the lease's epoch is above those of markers that the target never got; a new journal begins at 1 again, so the markers count, too
