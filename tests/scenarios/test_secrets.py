@@ -47,8 +47,13 @@ def forms(name: str, value: bytes) -> Iterator[tuple[str, bytes]]:
 def planted(lab: Lab) -> list[tuple[str, bytes]]:
     """Everything that must be nowhere: passwords, tokens, keys, and what stands in the platform's environment and connections."""
     found: list[tuple[str, bytes]] = []
-    for path in sorted(lab.layout.secrets.iterdir()):
-        text = path.read_text().strip()
+    for path in sorted(path for path in lab.layout.secrets.iterdir() if path.is_file()):
+        raw = path.read_bytes()
+        try:
+            text = raw.decode().strip()
+        except UnicodeDecodeError:  # a key of random bytes
+            found += forms(path.name, raw)
+            continue
         if "BEGIN CERTIFICATE" in text:
             continue
         if "PRIVATE KEY" in text:
