@@ -141,7 +141,7 @@ class RegionLayout:
         """The runtime's own directory."""
         return self.data / "runtime"
 
-    def extra(self, server: str) -> Path:
+    def folder_of(self, server: str) -> Path:
         """The directory of a server of an extra part."""
         return self.data / server
 

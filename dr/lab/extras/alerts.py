@@ -127,7 +127,7 @@ class Alerts:
         found = program.find(servers.account)
         if found is None:
             raise LabError(f"the lab misses: {program.title}", hint=FIX_COMMAND)
-        folder = own(region.extra(server), servers.account)  # noqa: S610  # the lab's layout, no Django
+        folder = own(region.folder_of(server), servers.account)
         own(folder / "data", servers.account)
         for name, text in files(server, found, region).items():
             write_private(folder / name, text)
@@ -192,7 +192,7 @@ def _wait_ready(servers: Servers, region: RegionLayout, server: str) -> None:
     deadline = servers.clock.monotonic() + _READY_SECONDS
     while not _ready(region.address, SERVERS[server].port):
         if servers.clock.monotonic() > deadline or not servers.alive(region, server):
-            log = region.extra(server) / "log"  # noqa: S610  # the lab's layout, no Django
+            log = region.folder_of(server) / "log"
             raise LabError(f"{SERVERS[server].title} of {region.name} is not ready", hint=f"see {log}")
         servers.clock.sleep(_POLL_SECONDS)
 

@@ -183,7 +183,7 @@ def _keys(layout: Layout) -> Keys:
 
 def _sync_folder(layout: Layout) -> Path:
     """Outside both regions as a process; its log lies with the home region's data, so that it is removed with it."""
-    return layout.region(HOME).extra(SYNC)  # noqa: S610  # no Django here
+    return layout.region(HOME).folder_of(SYNC)
 
 
 def _choice_file(layout: Layout) -> Path:

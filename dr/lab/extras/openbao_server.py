@@ -63,7 +63,7 @@ class OpenBaoServer:
     @property
     def folder(self) -> Path:
         """Its working directory."""
-        return self.region.extra(NAME)  # noqa: S610  # no Django here
+        return self.region.folder_of(NAME)
 
     @property
     def url(self) -> str:

@@ -92,7 +92,7 @@ class RegistryServer:
     @property
     def folder(self) -> Path:
         """Everything of it: configuration, users, certificate, store, log."""
-        return self.region.extra(SERVER)  # noqa: S610  # a directory, no query
+        return self.region.folder_of(SERVER)
 
     def configure(self, users: Mapping[str, str]) -> None:
         """Writes what it needs, once the region's certificate is there. ``users``: name → bcrypt hash. Raises LabError."""

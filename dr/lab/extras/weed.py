@@ -93,7 +93,7 @@ class WeedServer:
     @property
     def folder(self) -> Path:
         """Everything of it."""
-        return self.region.extra("log-store")  # noqa: S610  # no Django here
+        return self.region.folder_of("log-store")
 
     @property
     def data(self) -> Path:
