@@ -84,6 +84,9 @@ RULES: tuple[Rule, ...] = (
     # nor can it hold the freeze of the Deployments, which the fence of the database waits for; a gate before both does
     Rule(PEOPLE, WAY_OUT, (Where.NEEDED,), "what people put first comes first, on the way out, too", yields=True),
     Rule((V.REDIRECT,), (V.HOLD,), (Where.NEEDING,), "service first: work on every database makes the outage longer", yields=True),
+    Rule((V.START,), (V.FINGERPRINT,), (Where.NEEDING,), "what starts asks the same stores: first it, then who counts", yields=True),
+    # in a failover only: a planned move looks at all of it before the outage begins
+    Rule((V.VERIFY_OUTSIDE,), (V.PREPARE,), (Where.NEEDING,), "service first: then what only the start needs", yields=True),
 )  # fmt: skip
 
 APPROVAL_COMPONENT = "approvals"

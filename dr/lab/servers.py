@@ -38,6 +38,7 @@ from dr.lab.platform.config import (
     RuntimeConfig,
     SecretsConfig,
     Served,
+    answer_seconds,
     write_config,
     writes_per_second,
 )
@@ -114,7 +115,7 @@ class Servers:
         config = ClientConfig(
             account=self.account_name, ledger=self.layout.ledger, authority=self.layout.authority, dns=self._dns, port=PUBLIC_PORT,
             deployments=tuple(Served.of(item) for item in deployments(count)), writes_per_second=writes_per_second(count),
-            keep_seconds=caches.total_seconds() if caches else None,
+            answer_seconds=answer_seconds(count), keep_seconds=caches.total_seconds() if caches else None,
         )  # fmt: skip
         path = write_config(self.layout.client_config, config)
         self.launch("client", None, self.python("dr.lab.platform.client", path), folder=self.layout.client, log="client.log")

@@ -111,6 +111,14 @@ def writes_per_second(deployments: int) -> float:
     return min(10.0, max(1.0, 50.0 / max(deployments, 1)))
 
 
+def answer_seconds(deployments: int) -> float:
+    """How long the client waits for an answer: 0.5 s at up to 5 Deployments, 2 s at 20 and more.
+
+    There two processors serve two regions: an answer that is late because all of them start at once is no outage, as for any client.
+    """
+    return min(2.0, max(0.5, deployments / 10))
+
+
 def write_config(path: Path, config: Frozen) -> Path:
     """Writes the file that ``read_config`` reads."""
     path.write_text(config.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -70,7 +70,7 @@ class OciConfig(KindConfig):
     rollback: how many earlier images of each Deployment are needed beside the one that runs.
     repositories: of which every tag is needed, whoever uses it.
     threads: requests under way at once, for each registry.
-    check_every: how old what was seen may be before a look asks for it again; a manifest that is in use is asked for at each look.
+    check_every: how old what was seen may be before a look asks for it again; a manifest that is in use is asked for every 30 s.
     answer_timeout: for one answer. source_timeout: for the first answer of a registry that may be lost.
     """
 

@@ -35,9 +35,9 @@ _MORE_SECONDS = 0.6
 """For the rest, from the start, too: a run begins with a view, and somebody waits for it."""
 _GRACE_SECONDS = 0.2
 _REST_SECONDS, _REST_WIDTH = 60.0, 2
-"""What did not fit into a view is looked at after it, in this time, by so few that nobody else notices."""
+"""What did not fit into a view is looked at after it, in this time. What nobody runs now is looked at by few: nobody else notices."""
 _MOMENT = timedelta(seconds=30)
-"""So old may be what counts for an image in use that was not reached in time."""
+"""So old may be what counts for an image in use: the monitor saw it a moment ago, and a failover waits for this view. A step asks again."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Viewer:
         needed, listed = self._needed(everybody)
         trying = pulls(everybody, config) if config.pull_secrets is not None else ()
         until = began + _LOOK_SECONDS
-        limits = Limit(until), Limit(began + _MORE_SECONDS)
+        limits = Limit(until), Limit(began + _MORE_SECONDS, _REST_WIDTH)
         looking = self._both(lambda region: self._shelf(region, self._answer(pinged[region], until), needed, trying, listed, limits))
         shelves = self._ask_again(tuple(self._on_time(region, future, until) for region, future in looking.items()), listed, until)
         self._registries.inventory.save()
@@ -134,7 +134,7 @@ class Viewer:
         all_tags = False
         if silent is None:
             first, more = limits
-            now = self._looker.images(region, [item.image for item in needed if item.needed_now], first, trust=trust)
+            now = self._looker.images(region, [item.image for item in needed if item.needed_now], first, trust=trust, recent=_MOMENT)
             running = [item.image.key for item in needed if item.needed_now]
             entries = {key: entry for key in running if (entry := inventory.fresh(region, key, _MOMENT)) is not None} | dict(now.entries)
             later = [item.image for item in needed if not item.needed_now]
