@@ -18,7 +18,8 @@ RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 HOMES = {
     "boto3": ("dr/providers/aws", "dr/providers/selfhosted/s3"), "botocore": ("dr/providers/aws", "dr/providers/selfhosted/s3"),
     "networkx": ("dr/engine/graph.py",),
-    "prometheus_client": ("dr/monitor",), "click": ("dr/cli",), "rich": ("dr/cli",), "ruamel": ("dr/config",), "jinja2": ("dr/report",),
+    "prometheus_client": ("dr/monitor",), "click": ("dr/cli",), "rich": ("dr/cli",), "structlog": ("dr/cli",),
+    "ruamel": ("dr/config",), "jinja2": ("dr/report",),
     "psycopg": ("dr/providers", "dr/lab"), "httpx": ("dr/providers", "dr/lab"), "dns": ("dr/providers", "dr/lab"),
     "random": ("dr/providers/system.py", "dr/providers/sim", "dr/lab/platform"),
 }  # fmt: skip

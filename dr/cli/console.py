@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,19 @@ def emit(model: BaseModel) -> None:
 def say(text: str) -> None:
     """One line of progress."""
     click.echo(text, err=True)
+
+
+def daemon(runbook: str) -> Callable[[str], None]:
+    """How a process speaks that nobody sits in front of: lines on a terminal, else one JSON object a line, for whoever collects logs."""
+    if sys.stderr.isatty():
+        return say
+    import structlog
+
+    steps = structlog.processors
+    logger = structlog.wrap_logger(
+        structlog.PrintLogger(sys.stderr), [steps.add_log_level, steps.TimeStamper("iso", utc=True), steps.JSONRenderer()], runbook=runbook
+    )
+    return lambda text: logger.info(text)
 
 
 def complain(error: DrError, *, as_json: bool = False) -> None:

@@ -28,7 +28,7 @@ def command(runbook: Path, interval: str, port: int, fence: bool, state: str | N
     from datetime import timedelta
     from types import FrameType
 
-    from dr.cli.console import say
+    from dr.cli.console import daemon
     from dr.errors import ExitCode, UsageError
     from dr.model.base import parse_duration
 
@@ -50,6 +50,7 @@ def command(runbook: Path, interval: str, port: int, fence: bool, state: str | N
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
     where = f"http://127.0.0.1:{port}/metrics" if port else "no metrics endpoint"
+    say = daemon(platform.runbook.name)
     say(f"watching {platform.runbook.name}, every {interval}, {where}; Ctrl-C ends it")
     if as_json:
         body = {"schema": "dr.monitor/1", "runbook": platform.runbook.name, "metrics": where if port else None}

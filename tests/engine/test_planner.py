@@ -158,6 +158,27 @@ def test_what_a_deployment_needs_is_there_before_it_starts_and_keeps_no_name_wai
         assert not before("images/prepare", later), later
 
 
+IMAGES = {"db": "", "images": "", "deployments": "db images", "dns": "deployments"}
+
+
+def test_in_a_failover_service_comes_before_what_only_the_start_needs() -> None:
+    """Looking at 200 images takes the target's processors from the names: it comes after them, and counting after the start. What the
+    way to service needs stays where it was."""
+    before = Order(make(FAILOVER, IMAGES, {"images": {"prepare": "", "fingerprint": "prepare"}}))
+    assert before("deployments/verify-outside", "images/prepare")
+    assert before("deployments/start", "images/fingerprint")
+    assert not before("deployments/canary", "images/fingerprint"), "a canary that fails leaves the account"
+    for step in ("db/prepare", "deployments/prepare", "dns/prepare"):
+        assert not before("deployments/verify-outside", step), step
+
+
+def test_a_planned_move_looks_at_everything_before_the_outage() -> None:
+    """There is time as long as the source serves: nothing is frozen before all images are there."""
+    before = Order(make(SWITCHOVER, IMAGES, {"images": {"prepare": "", "fingerprint": "prepare"}}))
+    assert before("images/prepare", "deployments/freeze")
+    assert not before("deployments/verify-outside", "images/prepare")
+
+
 def test_failback_is_a_switchover() -> None:
     """Both planned intents get the same edges."""
     kinds = CHAINS[SWITCHOVER]

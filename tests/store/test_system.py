@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from freezegun import freeze_time
 
 from dr.errors import CredentialMissing, StateUnreadable
 from dr.model.runbook import SecretRef
@@ -26,6 +27,14 @@ def test_now_and_monotonic_never_disagree() -> None:
     assert abs(start - datetime.now(UTC)) < timedelta(seconds=5)
     assert after - before >= 0.01
     assert abs((end - start).total_seconds() - (after - before)) < 0.005
+
+
+def test_a_wall_clock_that_is_set_back_moves_nothing() -> None:
+    """now goes on from the moment when the process began: an hour backwards, or a daylight saving time, is no hour of outage."""
+    with freeze_time("2026-03-29T00:59:59Z") as wall:
+        clock = SystemClock()
+        wall.move_to("2026-03-28T23:00:00Z")
+        assert clock.now() >= datetime(2026, 3, 29, 0, 59, 59, tzinfo=UTC)
 
 
 def test_chance_stays_in_its_bounds() -> None:
