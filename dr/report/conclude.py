@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from dr.engine.guards import UNKNOWN_LOSS, way_out
+from dr.engine.guards import UNKNOWN_LOSS, maybe_slow, way_out
 from dr.errors import ExitCode
 from dr.model.base import seconds, show_duration
 from dr.model.events import Accepted, Observed, PauseRequested, Resumed, SkipRequested, StepEnded, TimedOut, Turned, UndoEnded
 from dr.model.evidence import Accounted, Evidence, Fenced, Identities, PredictedLate
 from dr.model.plan import Acceptance, GuardResult, StepSpec
 from dr.model.report import Debt, GuardReport, ObjectiveReport, StepReport
-from dr.model.words import DebtKind, FenceState, Guard, Intent, Known, Role, RunOutcome, StepState, Verdict
-from dr.report.debt import unequal
+from dr.model.words import DebtKind, FenceState, Guard, Intent, Known, Role, RunOutcome, StepState, Verb, Verdict
+from dr.report.debt import lost_history, unequal
 from dr.report.history import History
 from dr.report.recovery import Loss, within_objectives, worst
+
+_NAMED = 5
+"""So many things are named in one sentence; the report has all of them."""
+
+_WAIT = "dr status {runbook} · look at the load there and on this machine, then give the same command again"
+"""Where something did not answer in time, and may only be slow."""
 
 
 def outcome(history: History) -> tuple[RunOutcome, str]:
@@ -56,10 +62,11 @@ def objectives(history: History, rta: timedelta | None, losses: tuple[Loss, ...]
 
 
 def _rta_state(history: History, rta: timedelta | None) -> Known:
-    """A bound where the outage was dated by the recovery point, or by a fence that nobody acknowledged: it began then or later."""
+    """A bound where the outage was dated by the recovery point, by a fence that nobody acknowledged, or by the last look at a primary
+    that went before the fence: it began then or later."""
     if rta is None:
         return Known.UNKNOWN
-    fenced = any(fact.state is FenceState.FENCED for fact in history.all(Fenced))
+    fenced = any(fact.state is FenceState.FENCED for fact in history.all(Fenced)) and history.first_act(Verb.FENCE) is not None
     undated = history.state.outage_began is None and not history.started.plan.intent.planned and not fenced
     return Known.BOUND if undated or history.started.samples_from == "recovery-point" else Known.KNOWN
 
@@ -143,6 +150,10 @@ def _found(fact: Evidence, history: History) -> str:
     if isinstance(fact, Identities) and fact.before_taken_at is None:
         source = history.state.current_plan.source
         return f"{fact.component}: identities were not compared, no snapshot of them was kept outside of {source}"
+    if isinstance(fact, Identities):
+        wrong = [*(f"{name} differs" for name in fact.contents), *lost_history(fact)]
+        more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+        return f"{fact.component}: {', '.join(wrong[:_NAMED])}{more}" if wrong else ""
     if isinstance(fact, Accounted) and (unequal(fact) or fact.conflicts_total):
         conflicts = f", {fact.conflicts_total} newer there and left alone" if fact.conflicts_total else ""
         return f"{fact.component}: {unequal(fact)} of {fact.checked} not equal in {fact.region}{conflicts}"
@@ -167,6 +178,8 @@ def _deviation(event: object, specs: dict[str, StepSpec], at: datetime, before: 
             how = "the process that held the run ended without saying so" if event.crashed else "the run was paused"
             changed = "; the runbook was edited meanwhile, the run kept its plan" if event.runbook_changed else ""
             text = f"resumed by {event.actor} {show_duration(at - before)} after its last record: {how}{changed}"
+            if event.dropped:
+                text += f"; asked for before and not obeyed, ask again if it is still wanted: {', '.join(event.dropped)}"
         case PauseRequested():
             text = f"paused by {event.actor}" + (f": {event.reason}" if event.reason else "")
         case Turned():
@@ -186,16 +199,25 @@ def accepted_by(said: Sequence[GuardReport]) -> str:
     return f" {flags}" if flags else ""
 
 
+def _maybe_slow(history: History, said: Sequence[GuardReport]) -> bool:
+    """Nothing is known to be lost: it was refused for what did not answer in time."""
+    results = [GuardResult.model_validate(item.model_dump(exclude={"step"})) for item in said]
+    return maybe_slow(history.state.current_plan, results)
+
+
 def _around(history: History, said: Sequence[GuardReport]) -> str:
-    """What to do where parts of the target do not answer: mend them, or move at once what does not need them. Else empty."""
+    """What to do where parts do not answer: wait or mend them, or move at once what does not need them. Else empty."""
     plan, runbook = history.state.current_plan, history.started.runbook_path
     no = [item for item in said if item.verdict is Verdict.REFUSED and not item.name.acceptable]
-    ready = (Role.PRIMARY, Role.SECONDARY)
+    ready, slow = (Role.PRIMARY, Role.SECONDARY), _maybe_slow(history, said)
+    if slow and plan.intent is not Intent.FAILOVER:
+        return _WAIT.format(runbook=runbook)
     views = [view for view in plan.views if plan.target in view.regions]
     away = [view.component for view in views if view.regions[plan.target].role not in ready]
     if not away or not plan.intent.moves or any(item.name is not Guard.TARGET_REACHABLE or item.component not in away for item in no):
         return ""
-    mend = f"dr status {runbook} · start {', '.join(away)} in {plan.target}, then give the same command again"
+    start = f"dr status {runbook} · start {', '.join(away)} in {plan.target}, then give the same command again"
+    mend = _WAIT.format(runbook=runbook) if slow else start
     needs = _needs(history)
     rest = [view.component for view in views if not _stands_on(view.component, away, needs)]
     if plan.intent is not Intent.FAILOVER or not rest:

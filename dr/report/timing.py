@@ -37,7 +37,7 @@ def outage_began(history: History) -> datetime | None:
     """When service ended: what was known at the start; planned: the first freeze that acted (else the first fence).
 
     A failover of a primary that was still healthy takes service away itself: with its fence, where that was acknowledged; else not
-    before it tried, and the RTA is a bound.
+    before it tried, and the RTA is a bound. Where the fence finds it stopped, it was last there when it was looked at.
     """
     if not history.state.current_plan.intent.moves:
         return None  # a re-protect takes nothing away
@@ -45,9 +45,12 @@ def outage_began(history: History) -> datetime | None:
     if history.started.plan.intent.planned:
         candidates.append(history.first_act(Verb.FREEZE) or history.first_act(Verb.FENCE))
     known = [moment for moment in candidates if moment is not None]
-    if not known and (any(fact.state is FenceState.FENCED for fact in history.all(Fenced)) or served_at_first(history)):
-        fence = history.first_act(Verb.FENCE)
-        known = [fence] if fence is not None else []
+    fenced = any(fact.state is FenceState.FENCED for fact in history.all(Fenced))
+    if not known and (fenced or served_at_first(history)):
+        moment = history.first_act(Verb.FENCE)
+        if moment is None and fenced:  # it was found stopped: it went between the look at it and the fence
+            moment = max((view.at for view in history.started.plan.views if view.primary is not None), default=None)
+        known = [moment] if moment is not None else []
     return min(known, default=None)
 
 

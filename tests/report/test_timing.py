@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dr.model.events import SkipRequested
+from dr.model.events import SkipRequested, StepEnded
 from dr.model.lag import RegionView
 from dr.model.report import RunReport, Stamps
 from dr.model.words import Guard, Intent, Known, Outcome, Role, RunOutcome, StepState, Verb
@@ -101,6 +101,21 @@ def test_a_primary_that_served_until_a_fence_nobody_acknowledged_gives_a_bound()
     story.events[0] = Story().start(plan(usual_steps(), views=(alive,)), outage_began=None, detected=None).events[0]
     found = report(story)
     assert (found.stamps.outage_began, found.objectives.rta_state, found.objectives.rto_met) == (at(1.21), Known.BOUND, True)
+
+
+def test_a_primary_that_goes_between_the_look_and_the_fence_gives_a_bound() -> None:
+    """The fence finds it stopped and does nothing: service was there when it was looked at, so the RTA is at most that."""
+    gone = plan(usual_steps()).views[0]
+    alive = gone.model_copy(update={"at": at(1.1), "regions": {**gone.regions, "east": RegionView(role=Role.PRIMARY, epoch=1)}})
+    story = failover(outage_began=None, detected=None)
+    story.events[0] = Story().start(plan(usual_steps(), views=(alive,)), outage_began=None, detected=None).events[0]
+    already = {"outcome": Outcome.ALREADY, "acted": False, "evidence": (fenced(1.25),)}
+    story.events = [
+        (moment, event.model_copy(update=already) if isinstance(event, StepEnded) and event.step == "metadata-db/fence" else event)
+        for moment, event in story.events
+    ]
+    found = report(story)
+    assert (found.stamps.outage_began, found.objectives.rta_state, found.objectives.rta_seconds) == (at(1.1), Known.BOUND, 1.8)
 
 
 def test_a_skipped_outside_check_leaves_the_rta_unknown() -> None:
