@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: drill test test-fast test-all check bench soak lock clean
+.PHONY: drill test test-fast test-long test-all check bench soak lock clean
 
 drill: $(VENV)/ready
 	$(BIN)/dr lab doctor --fix
@@ -13,9 +13,12 @@ test: $(VENV)/ready
 	$(BIN)/dr lab doctor --fix
 	$(BIN)/python -m pytest -m "not long"
 
-# what takes minutes each, too
-test-all: test
+# the drills that take longest
+test-long: $(VENV)/ready
+	$(BIN)/dr lab doctor --fix
 	$(BIN)/python -m pytest -m long
+
+test-all: test test-long
 
 # no servers: seconds instead of minutes
 test-fast: $(VENV)/ready

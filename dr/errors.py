@@ -136,7 +136,14 @@ class LeaseLost(DrError):
 
 
 class StepError(DrError):
-    """Raised by an operation; ``dr.engine.attempt`` turns it into an outcome."""
+    """Raised by an operation; ``dr.engine.attempt`` turns it into an outcome.
+
+    ``late``: no answer came within the time. Who was asked is lost or only slow, and nobody can tell.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", late: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.late = late
 
 
 class Transient(StepError):

@@ -19,7 +19,7 @@ from dr.model.identity import IdentitySnapshot
 from dr.model.lag import Beat, ComponentView, LagSample
 from dr.model.plan import Acceptance, StepSpec
 from dr.model.runbook import KindConfig, Region, SecretRef
-from dr.model.words import Intent
+from dr.model.words import Guard, Intent
 
 if TYPE_CHECKING:  # what drills need, a status does not load
     from dr.model.scenario import Fault, Workload
@@ -79,8 +79,8 @@ class Lease(Protocol):
 class Inbox(Protocol):
     """Requests of other processes to a run: pause, cancel, approve, skip, accept, turn."""
 
-    def put(self, run_id: str, event: Event) -> None:
-        """Durable when it returns."""
+    def put(self, run_id: str, event: Event) -> int:
+        """Durable when it returns. Its number, for who asked to withdraw it."""
 
     def take(self, run_id: str) -> Sequence[Event]:
         """Requests not yet taken, in order. Each is returned once to a live holder; ``confirm`` makes it final."""
@@ -219,6 +219,10 @@ class AttemptContext:
             if isinstance(item, fact) and (component is None or getattr(item, "component", component) == component):
                 return item
         return None
+
+    def accepted(self, *guards: Guard) -> bool:
+        """A named person accepted what one of these guards refuses."""
+        return any(item.guard in guards for item in self.acceptances)
 
 
 class Operation(Protocol):

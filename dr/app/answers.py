@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dr.app.conduct import Conductor, Hooks, holder
+from dr.app.conduct import Conductor, Hooks, giving_back, holder
 from dr.app.runs import Runs
 from dr.app.state import State
 from dr.engine import machine
@@ -29,8 +29,7 @@ class Answers:
         if state.status is RunStatus.ENDED:
             raise Refused(f"run {run_id} has ended: {state.outcome}", hint=f"dr runs {run_id}")
         self._check(state, event)
-        live = self.state.lease().look(state.current_plan.runbook)
-        if live is not None and live.alive and live.run_id == run_id:
+        if self.conductor.held(state):
             self.state.inbox.put(run_id, event)
             return None
         if isinstance(event, PauseRequested):
@@ -48,12 +47,10 @@ class Answers:
         """An answer to a paused run that changes what ``dr resume`` will do, and nothing now."""
         lease = self.state.lease()
         lease.acquire(state.current_plan.runbook, state.run_id, holder())
-        try:
+        with giving_back(lease):
             at = self.state.clock.now()
             machine.apply(self.runs.fold(state.run_id), event, at)  # refused before it is written
             self.state.journal.append(state.run_id, [(at, event)])
-        finally:
-            lease.release()
 
     def _check(self, state: RunState, event: Event) -> None:
         if isinstance(event, (Approved, SkipRequested)):

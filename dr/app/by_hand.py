@@ -41,11 +41,16 @@ def unseen(platform: Platform, intent: Intent, source: str, target: str) -> Plan
 
 def render(platform: Platform, intent: Intent, to: str | None) -> str:
     """The runbook for people, as Markdown; the same file gives the same text. Raises UsageError as ``regions``."""
+    return markdown(sheet(platform, intent, to))
+
+
+def sheet(platform: Platform, intent: Intent, to: str | None) -> Sheet:
+    """What is on the page. Raises UsageError as ``regions``."""
     source, target = regions(platform, intent, to)
     kinds = platform.kinds.values()
     questions = [kind.question(region) for kind in kinds if isinstance(kind, Questioned) for region in (target, source)]
     credentials = [(f"{where}", _place(platform, ref)) for where, ref in references(platform)]
-    return markdown(Sheet(platform.runbook, unseen(platform, intent, source, target), questions, credentials, __version__))
+    return Sheet(platform.runbook, unseen(platform, intent, source, target), questions, credentials, __version__)
 
 
 def references(platform: Platform) -> Iterator[tuple[str, SecretRef]]:

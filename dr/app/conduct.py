@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,13 +21,15 @@ from dr.engine import guards
 from dr.engine.planner import make_plan
 from dr.engine.runner import Runner
 from dr.engine.state import RunState
-from dr.errors import DrError, NotThere, Refused, RunInFlight, StateLost
+from dr.errors import DrError, NeedsOperator, NotThere, Refused, RunInFlight, StateLost
+from dr.model.base import show_duration
 from dr.model.events import Accepted, CancelRequested, Event, OutageKnownFrom, Resumed, RunEnded, RunStarted, Turned, get_ready
 from dr.model.plan import Acceptance, Plan
 from dr.model.report import RunReport
 from dr.model.words import Intent, RunOutcome, RunStatus, Verb
 from dr.ports import Operation
-from dr.store.lease import SqliteLease
+from dr.store.lease import Held, SqliteLease
+from dr.store.processes import Life
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,25 @@ class Hooks:
 _LOOK_SECONDS = 0.05
 _FIRST_RECORD = 20
 """Looks for the first record of a run that holds the lease; it comes within milliseconds, or its process is gone."""
+_OVERTAKEN = (CancelRequested, Turned, Accepted)
+"""What a process that takes a run over does not obey when it was asked of the one before: much may have changed since. Answers to what
+the run asks (approve, skip) are as good as they were."""
 
 
 def holder() -> str:
     """Who this process is, for people: user@host, process id."""
     return f"{os.environ.get('USER') or os.getuid()}@{socket.gethostname()}, process {os.getpid()}"
+
+
+@contextmanager
+def giving_back(lease: SqliteLease) -> Iterator[None]:
+    """Releases a lease in the end. Where that cannot be written (a full disk) the lease ends by itself with this process, so it hides
+    neither what went wrong before nor a report that is finished."""
+    try:
+        yield
+    finally:
+        with suppress(StateLost):
+            lease.release()
 
 
 class Conductor:
@@ -74,7 +91,7 @@ class Conductor:
         if request.to is not None:
             platform.warm(platform.region(request.to)).shutdown(wait=False)
         known = len(self.state.journal.runs(platform.runbook.name))
-        seen = outlook.look(platform)
+        seen = self._look(platform, request)
         planned = self.runs.plan(platform, request, seen)
         plan = planned.plan
         if self.runs.already(platform, request, seen, plan):
@@ -93,7 +110,7 @@ class Conductor:
             if self._steps_aside(error.run_id, request):
                 return self.start(platform, request, hooks)
             raise
-        try:
+        with giving_back(lease):
             begun = [item for item in self.state.journal.runs(platform.runbook.name)[known:] if not self._steps_aside(item, request)]
             if begun:
                 text = f"run {begun[-1]} was started meanwhile; nothing was touched"
@@ -101,8 +118,14 @@ class Conductor:
             first = self._first(platform, request, seen, plan, epoch)
             hooks.on_start(run_id)
             return self._run(platform, RunState(run_id), planned.operations, [first], lease, request.actor, hooks)
-        finally:
-            lease.release()
+
+    def _look(self, platform: Platform, request: Request) -> outlook.Outlook:
+        """What is there now. Where somebody can wait and something did not answer in time, it is looked at once more: what was only slow
+        is no reason to refuse. A failover does not wait for that, nor the fence that the monitor tries again and again."""
+        seen = outlook.look(platform)
+        if request.intent is Intent.FAILOVER or request.fence_only or not seen.late:
+            return seen
+        return outlook.look(platform)
 
     def _first(self, platform: Platform, request: Request, seen: outlook.Outlook, plan: Plan, epoch: int) -> RunStarted:
         now = self.state.clock.now()
@@ -128,8 +151,7 @@ class Conductor:
         """A run of this runbook has not ended: turn it, go on with it, or refuse."""
         state = self.runs.fold(run_id)
         plan = state.current_plan
-        live = self.state.lease().look(platform.runbook.name)
-        held = live is not None and live.alive and live.run_id == run_id
+        held = self.held(state)
         if (request.intent is Intent.FAILOVER and plan.intent is Intent.REPROTECT) or self._steps_aside(run_id, request):
             self._give_up(platform, request, state, held, hooks)
             return self.start(platform, request, hooks)
@@ -163,8 +185,7 @@ class Conductor:
         """A re-protect, which may wait a quarter of an hour for a region to come back, does not stand in the way of a failover."""
         cancel = CancelRequested(actor=request.actor, reason=f"a {request.intent} comes first")
         if held:
-            self.state.inbox.put(state.run_id, cancel)
-            self._await_end(state.run_id)
+            self._ask(state.run_id, [cancel], Hooks())
         if self.runs.fold(state.run_id).status is not RunStatus.ENDED:
             kept = self.platform_of(state)
             try:
@@ -185,19 +206,51 @@ class Conductor:
         turned = Turned(plan=plan, actor=request.actor, reason=request.reason, outage_began=request.outage_began or seen.outage_began)
         events: list[Event] = [*(Accepted(acceptance=item) for item in request.acceptances), turned]
         if held:
-            for event in events:
-                self.state.inbox.put(state.run_id, event)
-            hooks.on_start(state.run_id)
-            return self._await_end(state.run_id)
+            return self._ask(state.run_id, events, hooks)
         return self.take_over(platform, state, events, request.actor, hooks)
 
+    def held(self, state: RunState) -> bool:
+        """Whether a process holds a run. One that cannot be looked up from here has a lease time to give a sign of life: so long this may
+        take, once."""
+        live = self.state.lease().watch(state.current_plan.runbook)
+        return live is not None and live.alive and live.run_id == state.run_id
+
+    def _ask(self, run_id: str, events: Sequence[Event], hooks: Hooks) -> RunReport:
+        """Asks the process that holds a run, and follows the run. What it did not take up is withdrawn however the waiting ends: nobody
+        wants a command obeyed that was given up.
+
+        Raises:
+            NeedsOperator: the process gives no sign of life.
+        """
+        asked: list[int] = []
+        try:
+            for event in events:
+                asked.append(self.state.inbox.put(run_id, event))
+            hooks.on_start(run_id)
+            return self._await_end(run_id)
+        finally:
+            with suppress(StateLost):  # what stays there, the next holder drops
+                self.state.inbox.withdraw(asked)
+
     def _await_end(self, run_id: str) -> RunReport:
-        """Follows a run that another process holds until it has ended or is paused."""
+        """Follows a run that another process holds until it has ended or is paused, or until that process is silent for a lease time."""
+        last: Held | None = None
+        since = 0.0
         while True:
             state = self.runs.fold(run_id)
             live = self.state.lease().look(state.current_plan.runbook)
             if state.status is RunStatus.ENDED or live is None or not live.alive or live.run_id != run_id:
                 return self.runs.report(run_id)
+            now = self.state.clock.monotonic()
+            if last is None or (live.epoch, live.renewal) != (last.epoch, last.renewal):
+                last, since = live, now
+            elif now - since > live.lasts.total_seconds():
+                end_it = f"end it where it hangs ({live.holder}), then " if live.life is Life.ALIVE else ""
+                raise NeedsOperator(
+                    f"nobody answers: {live.holder} holds run {run_id} and gave no sign of life for {show_duration(live.lasts)}; "
+                    "what was asked of it is withdrawn",
+                    hint=f"{end_it}dr resume {run_id}, or give the same command again",
+                )
             self.state.clock.sleep(_LOOK_SECONDS)
 
     def resume(self, run_id: str, *, actor: str, acceptances: Sequence[Acceptance] = (), hooks: Hooks | None = None) -> RunReport:
@@ -234,19 +287,23 @@ class Conductor:
     ) -> RunReport:
         """Holds a run that nobody holds, delivers the events, and goes on to its end or a pause."""
         lease = self.state.lease()
+        lease.watch(state.current_plan.runbook)  # what has to be waited for is waited for here: the next two lines are one moment
+        before = self.state.inbox.newest()
         epoch = lease.acquire(state.current_plan.runbook, state.run_id, holder())
-        try:
+        with giving_back(lease):
             state = self.runs.fold(state.run_id)  # what the last holder wrote before it went
             crashed = state.status is not RunStatus.PAUSED
+            operations = self._operations(platform, state.current_plan)
+            dropped = self.state.inbox.drop(state.run_id, before, _OVERTAKEN)
             # acceptances count from the first step on, and whatever else was asked for comes from the new holder's epoch
-            resumed = Resumed(actor=actor, holder=holder(), epoch=epoch, runbook_changed=self._changed(state), crashed=crashed)
+            resumed = Resumed(
+                actor=actor, holder=holder(), epoch=epoch, runbook_changed=self._changed(state), crashed=crashed,
+                dropped=tuple(_asked(event) for event in dropped),
+            )  # fmt: skip
             given = [event for event in events if isinstance(event, Accepted)]
             first = [*given, resumed, *(event for event in events if not isinstance(event, Accepted))]
             hooks.on_start(state.run_id)
-            operations = self._operations(platform, state.current_plan)
             return self._run(platform, state, operations, first, lease, actor, hooks)
-        finally:
-            lease.release()
 
     def _operations(self, platform: Platform, plan: Plan) -> Mapping[str, Operation]:
         """Operations for a plan that was made earlier, by step id.
@@ -282,6 +339,17 @@ class Conductor:
     def _go_on(self, run_id: str) -> str:
         """What brings a run on whose journal could not be written any more; it may not even have begun."""
         return f"dr resume {run_id}" if self.state.journal.records(run_id) else "give the same command again"
+
+
+def _asked(event: Event) -> str:
+    """What somebody had asked for, and who."""
+    if isinstance(event, Accepted):
+        return f"guard {event.acceptance.guard} accepted by {event.acceptance.actor}"
+    if isinstance(event, Turned):
+        return f"{event.plan.intent} to {event.plan.target} by {event.actor}"
+    who = f"cancel by {event.actor}" if isinstance(event, CancelRequested) else event.event
+    reason = getattr(event, "reason", "")
+    return f"{who}: {reason}" if reason else who
 
 
 def _outage_began(request: Request, seen: outlook.Outlook, plan: Plan) -> tuple[datetime | None, OutageKnownFrom]:

@@ -35,6 +35,11 @@ class Outlook:
         """The region that is primary of every component that has one."""
         return primary_of(self.views)
 
+    @property
+    def late(self) -> bool:
+        """Something did not answer within the time of one look: it is lost, or only slow, as on a machine that is short of everything."""
+        return any(seen.late for view in self.views for seen in view.regions.values())
+
 
 def look(platform: Platform) -> Outlook:
     """Asks all components at once, and the monitor's samples for what happened before."""

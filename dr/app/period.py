@@ -18,6 +18,7 @@ from dr.model.runbook import Runbook
 from dr.report.period import Checked, Kept, Told, drill
 from dr.report.replication import Objective, replication
 from dr.store.journal import Listed, SqliteJournal
+from dr.store.presence import is_there
 
 
 @dataclass
@@ -113,7 +114,11 @@ def _objectives(told: Told | None, components: Iterable[str], runbook: Runbook |
 def _drills(state: Path, begin: datetime, end: datetime) -> tuple[list[Kept], list[str]]:
     """Kept records of drills that started in the period, and those that cannot be read."""
     found, unreadable = [], []
-    for path in kept(state):
+    try:
+        paths = kept(state)
+    except StateUnreadable as error:
+        return [], [error.message]
+    for path in paths:
         try:
             report = read(path)
         except StateUnreadable as error:
@@ -128,10 +133,12 @@ def _drills(state: Path, begin: datetime, end: datetime) -> tuple[list[Kept], li
 def _check(run: RunReport) -> Checked:
     """Looks at the journal of a drill's run again, where it is still there."""
     path = Path(run.journal_path)
-    if not path.exists():
-        return Checked(None, None)
     try:
+        if not is_there(path):
+            return Checked(None, None)
         records = SqliteJournal(path.parent).records(run.run_id)
+    except (OSError, ValueError) as error:  # a name with a NUL is a ValueError
+        return Checked(None, None, f"{path} cannot be looked at: {error}")
     except StateUnreadable as error:
         return Checked(None, None, error.message)
     return Checked(records[-1].hash, len(records)) if records else Checked(None, None, f"{path} has no such run")

@@ -21,6 +21,7 @@ from dr.ports import Step
 from dr.report.assess import run_report
 
 _LEARN_FROM = 20
+_MOVED_NOTHING = (RunOutcome.REFUSED, RunOutcome.ALREADY, RunOutcome.ROLLED_BACK)
 FENCE_BUDGET = timedelta(seconds=20)
 """For one try of a fence that is owed."""
 
@@ -81,12 +82,17 @@ class Runs:
         return None
 
     def cut_short(self, runbook: str) -> str | None:
-        """The target of the newest move, where that was cancelled past the point of no return: primary, and not all is done there."""
+        """The target of the newest move, where that was cancelled past the point of no return: primary, and not all is done there.
+
+        What moves nothing (a re-protect, a fence that is tried again) or moved nothing in the end does not change that.
+        """
         for run_id in reversed(self.state.journal.runs(runbook)):
             last = self.state.journal.records(run_id)[-1].event
-            if isinstance(last, RunEnded) and last.outcome in (RunOutcome.REFUSED, RunOutcome.ALREADY):
+            if isinstance(last, RunEnded) and last.outcome in _MOVED_NOTHING:
                 continue
             state = self.fold(run_id)
+            if not state.current_plan.intent.moves:
+                continue
             short = state.outcome is RunOutcome.CANCELLED and state.past_no_return and state.unsatisfied
             return state.current_plan.target if short else None
         return None

@@ -10,7 +10,7 @@ from dr.ports import Clock
 from dr.providers.system import SystemClock
 from dr.store.inbox import SqliteInbox
 from dr.store.journal import SqliteJournal
-from dr.store.lease import SqliteLease
+from dr.store.lease import Mark, SqliteLease
 from dr.store.samples import SqliteSamples
 
 
@@ -20,6 +20,7 @@ class State:
     def __init__(self, directory: Path, clock: Clock | None = None, world: str = "live") -> None:
         self.directory, self.world = directory, world
         self.clock = clock or SystemClock()
+        self._silent: dict[str, Mark] = {}
 
     def make(self) -> None:
         """Creates the directory. Raises StateUnreadable where that is not possible."""
@@ -45,7 +46,7 @@ class State:
 
     def lease(self) -> SqliteLease:
         """A new handle on the lease: one for each run that this process holds."""
-        return SqliteLease(self.directory, self.clock)
+        return SqliteLease(self.directory, self.clock, silent=self._silent)
 
     def close(self) -> None:
         """Closes what was opened; safe to call twice."""

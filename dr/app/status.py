@@ -20,6 +20,7 @@ from dr.report.conclude import accepted_by
 from dr.report.conclude import guards as said
 from dr.report.debt import open_debt
 from dr.report.history import History
+from dr.store.processes import Life
 
 
 def summary(runs: Runs, run_id: str) -> RunSummary:
@@ -27,13 +28,14 @@ def summary(runs: Runs, run_id: str) -> RunSummary:
     state = runs.fold(run_id)
     plan = state.current_plan
     alive = None
-    if state.status is not RunStatus.ENDED:
-        live = runs.state.lease().look(plan.runbook)
-        alive = bool(live is not None and live.alive and live.run_id == run_id)
     commands: tuple[str, ...] = ()
     if state.status is not RunStatus.ENDED:
-        go_on = f"dr pause {run_id}" if alive else f"dr resume {run_id}{accepted_by(said(History.read(runs.records(run_id))))}"
-        commands = (go_on, f"dr cancel {run_id}")
+        live = runs.state.lease().look(plan.runbook)
+        held = live is not None and live.alive and live.run_id == run_id
+        alive = None if held and live is not None and live.life is Life.UNKNOWN else held
+        resume = () if alive else (f"dr resume {run_id}{accepted_by(said(History.read(runs.records(run_id))))}",)
+        pause = () if alive is False else (f"dr pause {run_id}",)
+        commands = (*resume, *pause, f"dr cancel {run_id}")
     assert state.started_at is not None, "a folded run has its first event"
     return RunSummary(
         run_id=run_id, runbook=plan.runbook, intent=plan.intent, from_region=plan.source, to_region=plan.target, status=state.status,
@@ -93,6 +95,7 @@ def _line(platform: Platform, sample: LagSample, exposed: Exposure, now: datetim
         component=sample.component, state=sample.state, sampled_at=sample.at, age_seconds=(now - sample.at).total_seconds(),
         lag_seconds=seconds(sample.lag), recovery_point=sample.recovery_point, exposure_seconds=seconds(exposed.value),
         rpo_seconds=rpo.total_seconds(), rpo_met=_met(exposed, rpo), behind_bytes=sample.behind_bytes,
+        behind_items=sample.behind_items, failed_items=sample.failed_items, failed_named=sample.failed_named,
         retained_bytes=sample.retained_bytes, reason=sample.reason or exposed.reason,
     )  # fmt: skip
 
@@ -113,7 +116,8 @@ def _component(platform: Platform, view: ComponentView, seen: outlook.Outlook) -
         lag_age_seconds=seconds(seen.at - view.lag.at) if view.lag else None,
         recovery_point=view.lag.recovery_point if view.lag else None, exposure_seconds=seconds(exposed.value) if exposed else None,
         exposure_state=exposed.state if exposed else Known.UNKNOWN, exposure_reason=exposed.reason if exposed else "no data of its own",
-        rpo_met=_met(exposed, rpo), findings=view.findings, readiness=_ready(platform, view, seen),
+        rpo_met=_met(exposed, rpo), behind_items=view.lag.behind_items if view.lag else None,
+        failed_items=view.lag.failed_items if view.lag else None, findings=view.findings, readiness=_ready(platform, view, seen),
     )  # fmt: skip
 
 

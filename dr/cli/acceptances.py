@@ -11,6 +11,7 @@ from dr.model.base import parse_duration
 from dr.model.plan import Acceptance
 from dr.model.words import Guard
 
+_LONGEST_OUTAGE = timedelta(days=3650)
 _OWN_FLAG = {Guard.EXPOSURE: "--accept-data-loss 15m|unknown", Guard.FENCE: "--accept-split"}
 
 
@@ -45,7 +46,7 @@ def moment(text: str, now: datetime) -> datetime:
     """``--outage-began``: ``02:40`` or ``02:40:15`` (UTC, the latest one before now), ISO 8601 with a zone, or ``5m`` ago.
 
     Raises:
-        UsageError: not a moment, without a zone, or in the future.
+        UsageError: not a moment, without a zone, in the future, or ten years ago.
     """
     began = _moment(text.strip(), now)
     if began is None:
@@ -54,6 +55,8 @@ def moment(text: str, now: datetime) -> datetime:
         )  # fmt: skip
     if began > now:
         raise UsageError(f"--outage-began {text}: lies in the future (it is {now:%Y-%m-%dT%H:%M:%S}Z)", hint="times are UTC")
+    if now - began > _LONGEST_OUTAGE:
+        raise UsageError(f"--outage-began {text}: lies more than ten years back", hint="times are UTC")
     return began
 
 
@@ -73,9 +76,9 @@ def _moment(text: str, now: datetime) -> datetime | None:
         pass
     try:
         began = datetime.fromisoformat(text)
-    except ValueError:
+        return began.astimezone(now.tzinfo) if began.tzinfo is not None else None
+    except (ValueError, OverflowError):  # the year 1 begins in the year 0 where its zone is east of Greenwich
         return None
-    return began.astimezone(now.tzinfo) if began.tzinfo is not None else None
 
 
 def _bound(text: str) -> timedelta:

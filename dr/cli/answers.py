@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
-import click
-
-from dr.cli.console import say
+from dr.cli.console import emit, say
 from dr.cli.options import application
 from dr.errors import ExitCode
 
@@ -28,6 +25,7 @@ def answer(run_id: str, event: Event, *, actor: str, state: str | None, as_json:
         NotThere, Refused: no such run or step, or it makes no sense for it now.
     """
     from dr.cli.host import hold
+    from dr.model.outputs import RequestReport
 
     app = application(state)
     handed_over: list[bool] = []
@@ -41,6 +39,5 @@ def answer(run_id: str, event: Event, *, actor: str, state: str | None, as_json:
     if handed_over[-1]:
         say(f"the process that holds run {run_id} takes it up; watch it: dr runs {run_id} --watch")
         if as_json:
-            body = {"schema": "dr.request/1", "run_id": run_id, "event": event.event, "actor": actor, "handed_over": True}
-            click.echo(json.dumps(body, indent=2))
+            emit(RequestReport(run_id=run_id, event=event.event, actor=actor))
     return code if holds else ExitCode.DONE

@@ -67,16 +67,16 @@ def complain(error: DrError, *, as_json: bool = False) -> None:
 
 
 def emit_error(error: DrError) -> None:
-    """``dr.error/1`` on stdout."""
+    """``dr.error/1`` on stdout, without loading the models; a test compares it with ``ErrorReport``."""
+    verdicts = error.verdicts if isinstance(error, GuardsRefused) else ()
     body = {
         "schema": "dr.error/1",
         "error": type(error).__name__,
         "message": error.message,
         "hint": error.hint,
         "exit_code": int(error.exit_code),
+        "guards": [{"name": str(name), "reason": reason} for name, reason in verdicts],
     }
-    if isinstance(error, GuardsRefused):
-        body["guards"] = [{"name": str(name), "reason": reason} for name, reason in error.verdicts]
     click.echo(json.dumps(body, indent=2))
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from dr.cli.options import DrCommand, file_argument, json_option
+from dr.errors import DrError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,29 +25,30 @@ if TYPE_CHECKING:
 
 @click.command(cls=DrCommand)
 @file_argument("scenario")
-@click.option("--world", type=click.Choice(["lab"]), help="Where to play it, instead of the scenario's own world.")
+@click.option("--world", type=click.Choice(["lab"]), expose_value=False, help="Where to play it: real servers on this machine.")
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="JUnit XML, for CI.")
 @click.option("--report", type=click.Path(path_type=Path), metavar="DIR", help="One self-contained HTML file and the JSON there.")
 @click.option("--state", metavar="DIR", help="Where records and states of drills are kept (default: lab-state/dr).")
 @json_option
-def command(scenario: Path, world: str | None, junit: Path | None, report: Path | None, state: str | None, as_json: bool) -> int:
+def command(scenario: Path, junit: Path | None, report: Path | None, state: str | None, as_json: bool) -> int:
     """Play SCENARIO against real servers on this machine and judge it by its expectations.
 
     Everything that was started is ended, whatever happens. Exit 0: every expectation is met (an expected refusal, too); else 1.
     """
     from dr.app import App
-    from dr.cli.console import emit, picture, say
+    from dr.cli.console import complain, emit, picture, say
     from dr.cli.lab import laboratory
     from dr.cli.operator import OperatorProcess
     from dr.config.runbook import load_runbook
     from dr.config.scenario import load_scenario, runbook_path
-    from dr.drill.record import fresh, keep
-    from dr.errors import ExitCode, UsageError
+    from dr.config.settings import state_directory
+    from dr.drill.record import fresh
+    from dr.errors import ExitCode
     from dr.lab.world import LabWorld
 
     loaded = load_scenario(scenario)
-    if (world or loaded.world) != "lab":
-        raise UsageError(f"{scenario}: world {loaded.world} is not here", hint="--world lab")
+    files, own = _Files(junit, report), state_directory()
+    files.check()
     lab = laboratory()
     base = Path(state).absolute() if state else lab.layout.orchestrator
     directory = fresh(base, loaded.name, lab.clock.now())
@@ -66,26 +69,78 @@ def command(scenario: Path, world: str | None, junit: Path | None, report: Path 
         lag = [] if not result.runs else app.state.samples.history(result.runs[0].runbook, result.started_at)
     finally:
         app.close()
-    keep(result, base)
-    _keep_for_reports(result, base)
-    _write(result, lag, junit, report)
+    problem = _keep(result, lag, base, own, files)
     if as_json:
         emit(result)
     else:
         show_drill(result, picture())
-    return ExitCode.DONE if result.verdict == "passed" else ExitCode.FAILED
+    if problem is not None:
+        complain(problem)
+    return ExitCode.DONE if result.verdict == "passed" and problem is None else ExitCode.FAILED
 
 
-def _keep_for_reports(result: DrillReport, base: Path) -> None:
-    """The record lies beside the operator's own journal, too: ``dr report`` tells of runs and drills together."""
-    from dr.app import App
-    from dr.config.settings import state_directory
+def _keep(result: DrillReport, lag: Sequence[LagSample], base: Path, own: Path, files: _Files) -> DrError | None:
+    """Keeps the record and writes the files; the first thing that could not be written, because the result is to be shown all the same.
+
+    The record lies beside the operator's own journal, too: ``dr report`` tells of runs and drills together.
+    """
     from dr.drill.record import keep
 
-    own = App(state_directory()).state
-    if own.directory != base:
-        own.make()
-        keep(result, own.directory)
+    first = None
+    writes: tuple[Callable[[], object], ...] = (
+        lambda: keep(result, base),
+        lambda: None if own == base else keep(result, own),
+        lambda: files.write_junit(result),
+        lambda: files.write_page(result, lag),
+    )
+    for write in writes:
+        try:
+            write()
+        except DrError as error:
+            first = first or error
+    return first
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What was asked for: a JUnit XML file, a folder for page and JSON."""
+
+    junit: Path | None
+    folder: Path | None
+
+    def check(self) -> None:
+        """Before the drill. Raises UsageError where one cannot be written."""
+        from dr.cli import pages
+
+        if self.junit is not None:
+            pages.check(self.junit, "--junit")
+        if self.folder is not None:
+            pages.check_folder(self.folder, "--report")
+
+    def write_junit(self, result: DrillReport) -> None:
+        """Raises DrError."""
+        if self.junit is None:
+            return
+        from dr.cli import pages
+        from dr.cli.console import say
+        from dr.report.junit import junit
+
+        pages.write(self.junit, junit(result))
+        say(f"JUnit: {self.junit}")
+
+    def write_page(self, result: DrillReport, lag: Sequence[LagSample]) -> None:
+        """Raises DrError."""
+        if self.folder is None:
+            return
+        from dr.cli import pages
+        from dr.cli.console import say
+        from dr.report.html import render_drill
+
+        stem = f"{result.scenario}-{result.started_at:%Y%m%d-%H%M%S}"
+        pages.write(self.folder / f"{stem}.json", result.model_dump_json(by_alias=True, indent=2))
+        page = self.folder / f"{stem}.html"
+        pages.write(page, render_drill(result, lag))
+        say(f"report: {page}")
 
 
 @contextmanager
@@ -137,27 +192,6 @@ def _watching_runs(app: App) -> Iterator[None]:
     finally:
         stop.set()
         thread.join(timeout=5)
-
-
-def _write(result: DrillReport, lag: Sequence[LagSample], xml: Path | None, folder: Path | None) -> None:
-    """The files that were asked for."""
-    from dr.cli.console import say
-
-    if xml is not None:
-        from dr.report.junit import junit
-
-        xml.parent.mkdir(parents=True, exist_ok=True)
-        xml.write_text(junit(result), encoding="utf-8")
-        say(f"JUnit: {xml}")
-    if folder is not None:
-        from dr.report.html import render_drill
-
-        folder.mkdir(parents=True, exist_ok=True)
-        stem = f"{result.scenario}-{result.started_at:%Y%m%d-%H%M%S}"
-        (folder / f"{stem}.json").write_text(result.model_dump_json(by_alias=True, indent=2), encoding="utf-8")
-        page = folder / f"{stem}.html"
-        page.write_text(render_drill(result, lag), encoding="utf-8")
-        say(f"report: {page}")
 
 
 def show_drill(report: DrillReport, console: Console) -> None:

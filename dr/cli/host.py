@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -44,7 +45,8 @@ class Interrupts:
             if self.count > 2:
                 os._exit(ExitCode.INTERRUPTED)  # the journal is written ahead: as safe as a crash
             words = "starting nothing new, waiting for what is under way; again: detach" if self.count == 1 else "detached"
-            os.write(2, f"\n{words}. To go on: dr resume {run_id}\n".encode())  # a signal may have stopped us inside print
+            with contextlib.suppress(OSError):  # nobody may listen any more; a signal may have stopped us inside print
+                os.write(2, f"\n{words}. To go on: dr resume {run_id}\n".encode())
             runner.interrupt()
 
         before = signal.signal(signal.SIGINT, heard)

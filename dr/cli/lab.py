@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +12,7 @@ import click
 from dr.cli.options import DrCommand, json_option
 
 if TYPE_CHECKING:
-    from dr.lab.lab import Lab, LabStatus
-    from dr.lab.parts import Part
+    from dr.lab.lab import Lab
     from dr.model.scenario import Fault
 
 SERVERS = ("postgres", "dns", "runtime", "agent", "log-sync", "log-writer")
@@ -47,7 +46,7 @@ def laboratory() -> Lab:
 @json_option
 def up(deployments: int, tasks: int, parts: tuple[str, ...], everything: bool, as_json: bool) -> int:
     """Start both regions and seed them; returns when everything serves."""
-    from dr.cli.console import say
+    from dr.cli.console import emit, say
     from dr.model.scenario import Workload
 
     lab = laboratory()
@@ -55,7 +54,7 @@ def up(deployments: int, tasks: int, parts: tuple[str, ...], everything: bool, a
     lab.up(Workload.model_validate({"deployments": deployments, "running_tasks": tasks, "parts": wanted}), say)
     status = lab.status()
     if as_json:
-        click.echo(_status_json(status))
+        emit(status)
     else:
         runbook = "platform" if everything else "lab"
         click.echo(f"the lab is up in {status.directory}: dr status runbooks/{runbook}.yaml · dr lab down")
@@ -66,12 +65,13 @@ def up(deployments: int, tasks: int, parts: tuple[str, ...], everything: bool, a
 @json_option
 def down(as_json: bool) -> int:
     """End everything that belongs to the lab, whoever started it."""
-    from dr.cli.console import say
+    from dr.cli.console import emit, say
     from dr.errors import ExitCode
+    from dr.lab.outputs import LabDown
 
     left = laboratory().down()
     if as_json:
-        click.echo(json.dumps({"schema": "dr.lab.down/1", "ok": left.ok, "leftovers": list(left.leftovers)}, indent=2))
+        emit(LabDown(ok=left.ok, leftovers=tuple(left.leftovers)))
     elif left.ok:
         click.echo("the lab is down; nothing is left over")
     for item in left.leftovers:
@@ -83,9 +83,11 @@ def down(as_json: bool) -> int:
 @json_option
 def status(as_json: bool) -> int:
     """What runs."""
+    from dr.cli.console import emit
+
     report = laboratory().status()
     if as_json:
-        click.echo(_status_json(report))
+        emit(report)
         return 0
     click.echo(f"the lab in {report.directory} is {report.state}")
     for region, reachable in report.reachable.items():
@@ -97,22 +99,19 @@ def status(as_json: bool) -> int:
     return 0
 
 
-def _status_json(report: LabStatus) -> str:
-    return json.dumps({"schema": "dr.lab.status/1", **report.model_dump(mode="json")}, indent=2)
-
-
 @command.command(cls=DrCommand)
 @click.option("--fix", is_flag=True, help="Get what can be got without root and without installing anything on the system.")
 @json_option
 def doctor(fix: bool, as_json: bool) -> int:
     """Every part that the lab needs: found, or missing with the command that gets it."""
-    from dr.cli.console import say
+    from dr.cli.console import emit, say
     from dr.errors import ExitCode
     from dr.lab import doctor as machine
+    from dr.lab.outputs import LabDoctor, LabPart
 
     found = machine.fix(say) if fix else machine.doctor()
     if as_json:
-        click.echo(json.dumps({"schema": "dr.lab.doctor/1", "parts": [_part(part) for part in found]}, indent=2))
+        emit(LabDoctor(parts=tuple(LabPart.model_validate(asdict(part)) for part in found)))
     else:
         for part in found:
             click.secho("found   " if part.found else "missing ", fg="green" if part.found else "red", nl=False)
@@ -120,10 +119,6 @@ def doctor(fix: bool, as_json: bool) -> int:
             if not part.found:
                 click.echo(f"          Try: {part.fix}")
     return ExitCode.DONE if all(part.found for part in found) else ExitCode.REFUSED
-
-
-def _part(part: Part) -> dict[str, str | bool]:
-    return {"name": part.name, "found": part.found, "where": part.where, "version": part.version, "fix": part.fix}
 
 
 @command.group()
@@ -144,8 +139,10 @@ def _inject(fault: Fault, said: str, *, as_json: bool) -> int:
     lab.running()
     moment = lab.inject(fault)
     if as_json:
-        body = {"schema": "dr.lab.fault/1", "kind": fault.kind, "fault": fault.model_dump(mode="json", exclude_none=True)}
-        click.echo(json.dumps({**body, "observed_at": moment.isoformat()}, indent=2))
+        from dr.cli.console import emit
+        from dr.lab.outputs import LabFault
+
+        emit(LabFault(kind=fault.kind, fault=fault, observed_at=moment))
     else:
         click.echo(f"{said} since {moment:%H:%M:%S.%f}Z")
     return 0

@@ -14,7 +14,7 @@ from dr.engine.machine import apply
 from dr.engine.state import RunState, StepRun
 from dr.errors import DrError
 from dr.model.base import show_duration
-from dr.model.events import Event, Observed, Record, RetryScheduled, StepEnded
+from dr.model.events import Event, Observed, Record, Resumed, RetryScheduled, StepEnded
 from dr.model.evidence import PredictedLate
 from dr.model.words import RunStatus, StepState
 
@@ -114,6 +114,8 @@ class Watcher:
             text = f"run {self._run_id}: {plan.intent} of {plan.runbook} from {plan.source} to {plan.target}, {len(plan.steps)} steps"
         elif isinstance(event, Observed) and isinstance(event.evidence, PredictedLate):
             text = f"LATE: {event.evidence}"
+        elif isinstance(event, Resumed) and event.dropped:
+            text = f"resumed; asked for before and not obeyed, ask again if it is still wanted: {', '.join(event.dropped)}"
         elif event.event not in ("step-started", "retry-due", "undo-started", "observed"):
             text = f"{event.event} {getattr(event, 'step', '')} {getattr(event, 'reason', '')}".rstrip()
         if text:

@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from dr import __version__
+from dr.cli import streams
 from dr.errors import DrError, ExitCode, UsageError
 
 SECTIONS: dict[str, dict[str, str]] = {
@@ -78,6 +79,7 @@ def cli() -> None:
 def run(argv: Sequence[str]) -> int:
     """One command line, to the end. Returns the exit code; prints errors as people read them, with the next thing to type."""
     try:
+        _all_text(argv)
         result = cli.main(list(argv), prog_name="dr", standalone_mode=False)
     except click.ClickException as error:
         error.show()
@@ -99,15 +101,25 @@ def run(argv: Sequence[str]) -> int:
     return int(result or 0)
 
 
+def _all_text(argv: Sequence[str]) -> None:
+    """What stands on the command line is journaled, and shown.
+
+    Raises:
+        UsageError: a word is not UTF-8; Python hands such bytes over as halves of surrogate pairs, which nothing can write.
+    """
+    for number, word in enumerate(argv, start=1):
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            shown = word.encode("utf-8", "backslashreplace").decode()
+            raise UsageError(f"word {number} of the command line is not UTF-8 text: {shown}", hint="write it in UTF-8") from None
+
+
 def main() -> NoReturn:
     """The console script."""
     # loading a command makes tens of thousands of objects that all stay: looking through them for garbage is a tenth of a status
     gc.set_threshold(50_000, 10, 10)
-    try:
-        code = run(sys.argv[1:])
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # the reader of our stdout went away (| head): nobody is left to tell
-        sys.stderr.close()
-        code = ExitCode.DONE
+    streams.steady()
+    code = run(sys.argv[1:])
+    streams.finish()
     sys.exit(code)

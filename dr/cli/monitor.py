@@ -22,7 +22,6 @@ def command(runbook: Path, interval: str, port: int, fence: bool, state: str | N
     Run it outside the source region: its samples are what a failover decides by. Where a failover could not fence the region that
     was lost, the fence is tried again as soon as that answers.
     """
-    import json
     import signal
     import threading
     from datetime import timedelta
@@ -31,6 +30,7 @@ def command(runbook: Path, interval: str, port: int, fence: bool, state: str | N
     from dr.cli.console import daemon
     from dr.errors import ExitCode, UsageError
     from dr.model.base import parse_duration
+    from dr.model.outputs import MonitorReport
 
     try:
         every = parse_duration(interval)
@@ -53,7 +53,6 @@ def command(runbook: Path, interval: str, port: int, fence: bool, state: str | N
     say = daemon(platform.runbook.name)
     say(f"watching {platform.runbook.name}, every {interval}, {where}; Ctrl-C ends it")
     if as_json:
-        body = {"schema": "dr.monitor/1", "runbook": platform.runbook.name, "metrics": where if port else None}
-        click.echo(json.dumps(body))
+        click.echo(MonitorReport(runbook=platform.runbook.name, metrics=where if port else None).model_dump_json(by_alias=True))
     app.monitor(platform, interval=every, port=port or None, stop=stop, fence=fence, say=say)
     return ExitCode.INTERRUPTED if signal.SIGINT in heard else ExitCode.DONE

@@ -29,6 +29,7 @@ def command(runbook: Path | None, begin: str, end: str | None, page: Path | None
 
     Without RUNBOOK: of everything in the state directory. Exit 3 where a record cannot be trusted; the rest is told all the same.
     """
+    from dr.cli import pages
     from dr.cli.console import emit, picture, say
 
     app = application(state)
@@ -36,12 +37,13 @@ def command(runbook: Path | None, begin: str, end: str | None, page: Path | None
     last = app.state.clock.now() if end is None else moment(end, "--to")
     if last <= first:
         raise UsageError(f"--to {end or 'now'} is not after --from {begin}", hint="--to names the first moment after the period, in UTC")
+    if page is not None:
+        pages.check(page, "--html")
     report = app.report(first, last, runbook)
     if page is not None:
         from dr.report.period_page import render_period
 
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(render_period(report), encoding="utf-8")
+        pages.write(page, render_period(report))
         say(f"report: {page}")
     if as_json:
         emit(report)
@@ -58,9 +60,9 @@ def moment(text: str, option: str) -> datetime:
     """
     try:
         found = datetime.fromisoformat(text.strip())
-    except ValueError:
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):  # the year 1 begins in the year 0 where its zone is east of Greenwich
         raise UsageError(f"{option} {text}: not a date", hint=f"{option} 2026-11-01, or {option} 2026-11-01T08:00:00Z (UTC)") from None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def show_period(report: PeriodReport, console: Console) -> None:

@@ -78,7 +78,8 @@ def _losses(report: RunReport, console: Console) -> None:
             soft_wrap=True,
         )
     if report.fence.state is not FenceState.NOT_NEEDED:
-        console.print(f"  fence: {report.fence.state}. {report.fence.evidence}", soft_wrap=True)
+        said = f"{report.fence.state}. {report.fence.evidence}" if report.fence.tried else "not tried"
+        console.print(f"  fence: {said}", soft_wrap=True)
     if report.divergence.state != "none":
         where = f" at {report.divergence.preserved_at}" if report.divergence.preserved_at else ""
         console.print(f"  divergence: {report.divergence.state}{where}", style="yellow", soft_wrap=True)
@@ -89,8 +90,10 @@ def _platform(report: RunReport, console: Console) -> None:
     if report.deployments.total:
         facts.append(f"Deployments healthy {report.deployments.healthy} of {report.deployments.total}")
     if report.identities.checked:
-        changed = len(report.identities.changed) + len(report.identities.missing)
-        facts.append(f"identities {report.identities.checked} checked, {changed} changed or missing")
+        who = report.identities
+        lost = f", {sum(who.fewer.values())} rows of history fewer" if who.fewer else ""
+        different = len(who.changed) + len(who.contents) + len(who.missing)
+        facts.append(f"identities {who.checked} checked, {different} changed or missing{lost}")
     tasks = report.tasks
     if tasks.in_flight is not None:
         lost = "an unknown number of others lost" if tasks.lost is None else f"{tasks.lost} lost"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dr.cli.options import DrCommand, application, file_argument, json_option, opened, state_option
+from dr.config.outputs import NAMES
 
 if TYPE_CHECKING:
     from dr.model.status import CheckReport
@@ -76,31 +77,49 @@ def _show(runbook: Path, report: CheckReport) -> None:
 @click.option("--to", metavar="REGION", help="The region that is to be primary (default: the one that is not home; failback: home).")
 @click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Write it there instead of stdout.")
 @state_option
-def render(runbook: Path, intent: str, to: str | None, output: Path | None, state: str | None) -> int:
+@json_option
+def render(runbook: Path, intent: str, to: str | None, output: Path | None, state: str | None, as_json: bool) -> int:
     """The command and the check for every step, as Markdown, for the day the tool is gone.
 
     Needs neither region: nothing is asked. The same file gives the same text.
     """
-    from dr.app.by_hand import render as rendered
+    from dr.app.by_hand import sheet
     from dr.errors import UsageError
     from dr.model.words import Intent
+    from dr.report.by_hand import fields, markdown
 
-    text = rendered(opened(application(state), runbook), Intent(intent), to)
-    if output is None:
-        click.echo(text, nl=False)
-        return 0
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{output} cannot be written: {error.strerror}", hint="-o FILE, in a folder that is there") from error
+    page = sheet(opened(application(state), runbook), Intent(intent), to)
+    if output is not None:
+        try:
+            output.write_text(markdown(page), encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{output} cannot be written: {error.strerror}", hint="-o FILE, in a folder that is there") from error
+    if as_json:
+        from dr.cli.console import emit
+
+        emit(fields(page))
+    elif output is None:
+        click.echo(markdown(page), nl=False)
     return 0
 
 
 @command.command(cls=DrCommand)
+@click.argument("name", metavar="[NAME]", type=click.Choice(NAMES), default="runbook")
 @json_option
-def schema(as_json: bool) -> int:
-    """The JSON Schema of runbooks with all installed kinds, for editors."""
-    from dr.config.schema import schema as whole
+def schema(name: str, as_json: bool) -> int:
+    """The JSON Schema of what people write, for editors, or of what a command prints with --json.
 
-    click.echo(json.dumps(whole(), indent=None if as_json else 2))
+    NAME is runbook (the default, with all installed kinds), scenario, or the schema of an output, such as dr.run/1; a name that is
+    not there lists all.
+    """
+    from dr.config.outputs import schema_of
+
+    document = schema_of(name)
+    if as_json:
+        from dr.cli.console import emit
+        from dr.model.outputs import SchemaReport
+
+        emit(SchemaReport(name=name, document=document))
+    else:
+        click.echo(json.dumps(document, indent=2))
     return 0

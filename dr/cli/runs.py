@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @json_option
 def command(run_id: str | None, watch: bool, page: Path | None, state: str | None, as_json: bool) -> int:
     """All runs of this state directory, newest first; with RUN its steps, objectives and debt."""
+    from dr.cli import pages
     from dr.cli.console import emit, picture
     from dr.errors import UsageError
     from dr.model.status import RunList
@@ -42,6 +43,8 @@ def command(run_id: str | None, watch: bool, page: Path | None, state: str | Non
         else:
             click.echo(f"no runs in {app.state.directory}")
         return 0
+    if page is not None:
+        pages.check(page, "--html")
     if watch:
         _watch(app, run_id)
     from dr.cli.host import show
@@ -55,13 +58,13 @@ def command(run_id: str | None, watch: bool, page: Path | None, state: str | Non
 
 def _write(app: App, report: RunReport, page: Path) -> None:
     """The page with the lag of the time before, where the monitor still has it."""
+    from dr.cli import pages
     from dr.cli.console import say
     from dr.report.html import BEFORE, render_run
 
     disaster = report.stamps.outage_began or report.stamps.decided
     lag = [] if disaster is None else app.state.samples.history(report.runbook, disaster - BEFORE)
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(render_run(report, lag), encoding="utf-8")
+    pages.write(page, render_run(report, lag))
     say(f"report: {page}")
 
 

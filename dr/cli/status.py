@@ -167,7 +167,8 @@ def _readiness(ready: Readiness, console: Console) -> None:
 
 
 def _run(run: RunSummary, console: Console) -> None:
-    held = {True: f"held by {run.holder}", False: f"held by nobody (was {run.holder})", None: f"holder {run.holder}"}[run.holder_alive]
+    unseen = f"held by {run.holder}, which cannot be looked up from here (resume goes on with it if that is gone)"
+    held = {True: f"held by {run.holder}", False: f"held by nobody (was {run.holder})", None: unseen}[run.holder_alive]
     console.print(f"run {run.run_id}: {run.intent} of {run.runbook} to {run.to_region}, {run.status}, {held}", style="bold", soft_wrap=True)
     if run.reason:
         console.print(f"  {run.reason}", soft_wrap=True)

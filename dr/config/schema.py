@@ -1,12 +1,13 @@
-"""The JSON Schema of a runbook with every installed kind, for editors (``dr runbook schema``)."""
+"""JSON Schemas: of a runbook with every installed kind and of a scenario, for editors; of what commands print (``dr runbook schema``)."""
 
 from __future__ import annotations
 
 from pydantic import TypeAdapter
 
 from dr.config.runbook import Kinds, RegisteredKinds
-from dr.model.base import Json
+from dr.model.base import Frozen, Json
 from dr.model.runbook import NAME, Component, KindConfig, Runbook
+from dr.model.scenario import Scenario
 
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _REFS = "#/$defs/{model}"
@@ -49,13 +50,24 @@ def schema(kinds: Kinds | None = None) -> Json:
     return _durations({"$schema": _DRAFT, "title": "dr runbook", **own, "required": required, "$defs": definitions})
 
 
+def scenario_schema() -> Json:
+    """The schema of a scenario."""
+    return _durations({"$schema": _DRAFT, "title": "dr scenario", **_model_schema(Scenario)})
+
+
+def output_schema(name: str, model: type[Frozen]) -> Json:
+    """The schema of what is printed: durations are seconds, moments are ISO 8601. What has a default may be missing in older records."""
+    own = TypeAdapter(model).json_schema(mode="serialization", ref_template=_REFS)
+    return {"$schema": _DRAFT, **own, "title": name, "required": ["schema", *own.get("required", [])]}
+
+
 def _component(kind: str, config: Json) -> Json:
     common = _model_schema(Component)["properties"]
     properties = {"kind": {"const": kind}, "needs": common["needs"], "rpo": common["rpo"], **config.get("properties", {})}
     return {**config, "properties": properties, "required": ["kind", *config.get("required", [])], "additionalProperties": False}
 
 
-def _model_schema(model: type[Runbook | Component | KindConfig]) -> dict[str, Json]:
+def _model_schema(model: type[Runbook | Component | KindConfig | Scenario]) -> dict[str, Json]:
     return TypeAdapter(model).json_schema(mode="validation", ref_template=_REFS)
 
 

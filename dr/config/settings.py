@@ -8,19 +8,32 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dr.errors import StateUnreadable, UsageError
+from dr.store.presence import is_there
 
 WORLDS = ("live", "lab", "sim")
+_ANOTHER = "--state DIRECTORY, or set DR_STATE"
 
 
 def state_directory(option: str | None = None, environment: Mapping[str, str] = os.environ) -> Path:
     """Where journal, samples and artefacts are kept: ``--state``, else ``DR_STATE``, else the user's state directory. Not created here.
 
     Raises:
-        StateUnreadable: something else than a directory is there; "no runs" would be a dangerous answer.
+        StateUnreadable: something else than a directory is there, or it cannot be told; "no runs" would be a dangerous answer.
     """
-    directory = _chosen(option, environment)
-    if directory.exists() and not directory.is_dir():
-        raise StateUnreadable(f"{directory} is not a directory", hint="--state DIRECTORY, or set DR_STATE")
+    directory = None
+    try:
+        directory = _chosen(option, environment)
+        str(directory).encode()
+        usable = not is_there(directory) or directory.is_dir()
+    except UnicodeError:
+        raise StateUnreadable("the name of the state directory is not UTF-8", hint=_ANOTHER) from None
+    except OSError as error:
+        raise StateUnreadable(f"{directory}: {error.strerror}", hint=_ANOTHER) from error
+    except RuntimeError as error:  # there is no such account, or this one has no home
+        given = option or environment.get("DR_STATE") or "~"
+        raise StateUnreadable(f"no state directory: {given}: {error}", hint=_ANOTHER) from error
+    if not usable:
+        raise StateUnreadable(f"{directory} is not a directory", hint=_ANOTHER)
     return directory
 
 
@@ -38,15 +51,17 @@ def actor(option: str | None = None, environment: Mapping[str, str] = os.environ
     """Who is acting: ``--actor``, else ``DR_ACTOR``, else the name of the account. Claimed, not proven.
 
     Raises:
-        UsageError: no name can be found.
+        UsageError: no name can be found, or it is not text.
     """
     chosen = (option or environment.get("DR_ACTOR") or "").strip()
-    if chosen:
-        return chosen
     try:
-        return getpass.getuser()
+        name = chosen or getpass.getuser()
+        name.encode()
     except (KeyError, OSError):
         raise UsageError("nobody knows who is acting: this account has no name", hint="--actor NAME, or set DR_ACTOR") from None
+    except UnicodeError:
+        raise UsageError("the name of who is acting is not UTF-8", hint="--actor NAME, or set DR_ACTOR") from None
+    return name
 
 
 def world(environment: Mapping[str, str] = os.environ) -> str:

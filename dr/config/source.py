@@ -6,6 +6,7 @@ booleans and null can come out of a file, and a date or ``1:30`` stays the text 
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,8 @@ Place = tuple[str | int, ...]
 
 _TAG = "tag:yaml.org,2002:"
 _MOST_VALUES = 100_000  # aliases of aliases would otherwise grow without bound ("billion laughs")
+_MOST_BYTES = 10_000_000
+_MOST_DIGITS = 18  # what 64 bits hold
 
 
 @dataclass
@@ -51,23 +54,39 @@ def read(path: Path) -> Source:
     """Reads a YAML file.
 
     Raises:
-        FileError: it cannot be read, is not YAML, is empty, or names a key twice.
+        FileError: it cannot be read, is no regular file, is too large, is not YAML, is empty, or names a key twice.
     """
     shown = str(path)
     try:
-        raw = path.read_bytes()
+        raw = _bytes(path)
     except FileNotFoundError:
         raise FileError(shown, 0, "", "no such file", hint="check the path; relative paths start in the current directory") from None
     except OSError as error:
         raise FileError(shown, 0, "", f"cannot be read: {error.strerror}") from error
+    except ValueError:  # a scenario may name its runbook with a NUL in it
+        raise FileError(ascii(shown), 0, "", "expected the path of a file") from None
     source = Source(path, shown, raw)
-    node = _compose(source)
-    if node is None:
-        raise FileError(shown, 0, "", "expected a YAML map, the file is empty")
     problems = Problems(source)
-    source.data = _Builder(source, problems).value(node, ())
+    try:
+        node = _compose(source)
+        if node is None:
+            raise FileError(shown, 0, "", "expected a YAML map, the file is empty")
+        source.data = _Builder(source, problems).value(node, ())
+    except RecursionError:
+        raise FileError(shown, 0, "", "expected fewer maps and lists inside each other") from None
     problems.raise_if_any()
     return source
+
+
+def _bytes(path: Path) -> bytes:
+    """The content of a regular file: a pipe may never end, and opening one may wait for ever. Raises OSError, FileError."""
+    if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # of a directory the system says what it is
+        raise FileError(str(path), 0, "", "expected a regular file", hint="a pipe or a device is not read: write it to a file first")
+    with path.open("rb") as file:
+        raw = file.read(_MOST_BYTES + 1)
+    if len(raw) > _MOST_BYTES:
+        raise FileError(str(path), 0, "", f"expected at most {_MOST_BYTES // 1_000_000} MB")
+    return raw
 
 
 def _compose(source: Source) -> Node | None:
@@ -103,8 +122,11 @@ class _Builder:
 
         self.source.lines.setdefault(place, node.start_mark.line + 1)
         self.count += 1
-        if id(node) in self.open or self.count > _MOST_VALUES:
+        if id(node) in self.open:
             self.problems.add(place, "expected no alias that contains itself", stop=True)
+        if self.count > _MOST_VALUES:
+            text = f"expected at most {_MOST_VALUES} values; what an alias stands for counts each time it is used"
+            self.problems.add(place, text, stop=True)
         self.open.add(id(node))
         try:
             if isinstance(node, MappingNode):
@@ -121,7 +143,7 @@ class _Builder:
         found: dict[str, Value] = {}
         for key_node, value_node in node.value:
             key, line = key_node.value, key_node.start_mark.line + 1
-            if not isinstance(key, str):
+            if not isinstance(key, str) or not _is_text(key):
                 self.problems.add(place, "expected plain text as a key", line=line)
             elif key in found:
                 first = self.source.lines[(*place, key)]
@@ -138,12 +160,31 @@ class _Builder:
                 return None
             case "bool":
                 return text.lower() == "true"
-            case "int":
-                digits = text.replace("_", "")
-                return int(digits, 0 if digits.lstrip("+-")[:2].lower() in ("0x", "0o", "0b") else 10)
-            case "float":
-                return float(text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan"))
+            case "int" | "float" as kind:
+                return self._number(text.replace("_", ""), kind, place)
             case "str" | "timestamp":
+                if not _is_text(text):
+                    self.problems.add(place, "expected text; half of a surrogate pair is none")
                 return text
         self.problems.add(place, f"expected plain YAML without the tag {node.tag}")
         return None
+
+    def _number(self, digits: str, kind: str, place: Place) -> Value:
+        try:
+            if kind == "float":
+                return float(digits.lower().replace(".inf", "inf").replace(".nan", "nan"))
+            number = int(digits, 0 if digits.lstrip("+-")[:2].lower() in ("0x", "0o", "0b") else 10)
+        except ValueError:  # also thousands of digits
+            number = None
+        if number is None or abs(number) >= 10**_MOST_DIGITS:
+            self.problems.add(place, f"expected a number of at most {_MOST_DIGITS} digits")
+            return None
+        return number
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

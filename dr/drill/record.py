@@ -7,8 +7,6 @@ import shutil
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from dr.errors import StateLost, StateUnreadable
 from dr.model.report import DrillReport
 
@@ -47,8 +45,18 @@ def fresh(base: Path, scenario: str, now: datetime) -> Path:
 
 
 def kept(state: Path) -> list[Path]:
-    """All records of drills in a state directory, oldest first."""
-    return sorted((state / "drills").glob("*.json"))
+    """All records of drills in a state directory, oldest first.
+
+    Raises:
+        StateUnreadable: they cannot be listed.
+    """
+    folder = state / "drills"
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == ".json")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StateUnreadable(f"the records of drills in {folder} cannot be read: {error.strerror}", hint=f"ls -ld {folder}") from error
 
 
 def read(path: Path) -> DrillReport:
@@ -59,5 +67,5 @@ def read(path: Path) -> DrillReport:
     """
     try:
         return DrillReport.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValidationError) as error:
+    except (OSError, ValueError) as error:  # a ValidationError is a ValueError, and so is what is not UTF-8
         raise StateUnreadable(f"{path} is not the record of a drill: {type(error).__name__}", hint="dr drill SCENARIO") from error

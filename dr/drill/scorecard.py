@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from dr.model.base import Json, seconds, show_duration
-from dr.model.report import ExpectationReport, RunReport, TaskReport
+from dr.model.report import AccountedReport, ExpectationReport, RunReport, TaskReport
 from dr.model.scenario import Expect
 from dr.model.truth import Truth
 from dr.model.words import Known, RunOutcome, StepState, Verb, Verdict
@@ -19,6 +19,10 @@ from dr.model.words import Known, RunOutcome, StepState, Verb, Verdict
 TOLERANCE = timedelta(seconds=0.3)
 CACHED = timedelta(seconds=1)
 """The TTL of public names: how long the outside client may go on asking the old address."""
+_GROWING = ("s3-bucket",)
+"""Kinds whose contents the world outside goes on adding to."""
+_LAPS = 2
+"""So many runs must have counted, or nothing is held against anything."""
 
 
 @dataclass(frozen=True)
@@ -153,10 +157,12 @@ def _primary(results: Results) -> str | None:
 
 
 def _identities(wanted: Json, results: Results) -> _Finding:
-    """Every move compared identities, and nothing is changed or missing."""
+    """Every move compared identities, and nothing is changed or missing, history included that no recovery point accounts for."""
     if not results.moves or any(run.identities.checked == 0 for run in results.moves):
         return _Finding(wanted, None, False, "not compared")
-    wrong = [name for run in results.moves for name in (*run.identities.changed, *run.identities.missing)]
+    found = [run.identities for run in results.moves]
+    wrong = [name for item in found for name in (*item.changed, *item.missing, *item.contents)]
+    wrong += [name for item in found if item.fewer_explained is False for name in item.fewer]
     checked = sum(run.identities.checked for run in results.moves)
     detail = f"{checked} checked" + (f"; different: {', '.join(wrong[:5])}" if wrong else "")
     return _Finding(wanted, "different" if wrong else "preserved", not wrong, detail)
@@ -225,6 +231,45 @@ def _lost_objects_named(wanted: Json, results: Results) -> _Finding:
     return _Finding(wanted, bool(named) and not wrong, (bool(named) and not wrong) is wanted, detail)
 
 
+def _last_accounts(run: RunReport) -> dict[tuple[str, str], AccountedReport]:
+    """The last account of each component in each region that it judged: an earlier one may have looked at a part only."""
+    return {(item.component, item.region): item for item in run.accounted}
+
+
+def _unequal(results: Results) -> int | None:
+    """Unknown where nothing was accounted for."""
+    last = [item for run in results.runs for item in _last_accounts(run).values()]
+    return sum(item.unequal for item in last) if last else None
+
+
+def _counted(run: RunReport) -> dict[str, AccountedReport]:
+    """The last account of each component; of what grows only one that asked both sides: what was kept of a lost one has some age."""
+    return {component: item for (component, _), item in _last_accounts(run).items() if item.complete or item.kind not in _GROWING}
+
+
+def _counts(wanted: Json, results: Results) -> _Finding:
+    """Laps of a round trip are held against each other: nothing that was counted in one of them is absent or fewer in another."""
+    done = [run for run in results.runs if run.outcome is RunOutcome.COMPLETED]
+    counts: dict[str, list[int]] = {}
+    wrong = []
+    for run in done:
+        if run.intent.moves:
+            counts.setdefault("identities", []).append(run.identities.checked)
+        last = _counted(run)
+        for component, item in last.items():
+            counts.setdefault(component, []).append(item.checked)
+        alike = {component for other in done if other.intent is run.intent for component in _counted(other)}
+        wrong += [f"{component} was not accounted for in {run.run_id}" for component in sorted(alike - last.keys())]
+    growing = {item.component for run in done for item in run.accounted if item.kind in _GROWING}
+    for name, found in counts.items():
+        if sorted(found) != found if name in growing else len(set(found)) > 1:
+            wrong.append(f"{name}: {', '.join(map(str, found))}")
+    if not counts or len(done) < _LAPS:
+        return _Finding(wanted, None, False, "nothing was counted twice")
+    same = "; ".join(f"{name} {found[0]}" + (f" to {found[-1]}" if name in growing else "") for name, found in counts.items())
+    return _Finding(wanted, "different" if wrong else "equal", not wrong, "; ".join(wrong) if wrong else same)
+
+
 def _promotions(results: Results) -> int:
     """Promotions that took effect: a step that found the target promoted already counts in the run that did it."""
     return sum(step.verb is Verb.PROMOTE and step.state is StepState.DONE for run in results.runs for step in run.steps)
@@ -259,6 +304,29 @@ def _warned(wanted: Json, results: Results) -> _Finding:
     return _Finding(wanted, warned, warned is wanted, text or "no such prediction was journaled")
 
 
+def _waited_for(wanted: Json, results: Results) -> _Finding:
+    """From when nothing else held the step up until it began, which is after the answer."""
+    limits = {name: limit.total_seconds() for name, limit in wanted.items()}
+    run = results.last
+    steps = {step.id: step for step in run.steps} if run is not None else {}
+    begins = [step.started_at for step in steps.values() if step.started_at is not None]
+    answered = {item.step for item in run.approvals} if run is not None else set()
+    waited: dict[str, Json] = {}
+    wrong: list[str] = []
+    for name, limit in limits.items():
+        step = steps.get(name)
+        if step is None or step.started_at is None or step.finished_at is None or name not in answered:
+            wrong.append(f"nobody answered {name}")
+            continue
+        free = max([ended for need in step.needs if (ended := steps[need].finished_at) is not None], default=min(begins))
+        waited[name] = (step.started_at - free).total_seconds()
+        early = [item.id for item in steps.values() if name in item.needs and item.started_at and item.started_at < step.finished_at]
+        wrong += [f"{item} began before {name} was answered" for item in early]
+        if waited[name] < limit:
+            wrong.append(f"{name} waited for {waited[name]:.1f} s only")
+    return _Finding(limits, waited, not wrong, "; ".join(wrong))
+
+
 _CHECKS: dict[str, Callable[[Json, Results], _Finding]] = {
     "outcome": _equal(_of_last(lambda run: run.outcome.value)),
     "exit_code": _equal(lambda results: results.last_exit),
@@ -276,7 +344,10 @@ _CHECKS: dict[str, Callable[[Json, Results], _Finding]] = {
     "max_lost_objects": _at_most(_lost_objects),
     "lost_objects_named": _lost_objects_named,
     "min_repaired": _at_least(lambda results: sum(item.repaired for run in results.runs for item in run.accounted)),
+    "unequal": _equal(_unequal),
+    "counts": _counts,
     "identities": _identities,
+    "healthy": _equal(_of_last(lambda run: run.deployments.healthy if run.deployments.total else None)),
     "lost_tasks": _equal(_lost_tasks),
     "duplicated_tasks": _equal(_tasks(lambda tasks: tasks.duplicated)),
     "primary": _equal(_primary),
@@ -293,5 +364,6 @@ _CHECKS: dict[str, Callable[[Json, Results], _Finding]] = {
     "divergence_matches_truth": _divergence_and_truth,
     "rta_below_truth": _rta_below_truth,
     "warned_in_time": _warned,
+    "waited_for": _waited_for,
     "rpa_known": _equal(_of_last(lambda run: run.objectives.rpa_state.value)),
 }

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from dr.model.base import show_duration
 from dr.model.evidence import Fenced, RecoveryPoint
 from dr.model.lag import ComponentView, Exposure
-from dr.model.plan import Acceptance, GuardResult
+from dr.model.plan import Acceptance, GuardResult, Plan
 from dr.model.words import FenceState, Guard, Intent, Known, Role, Severity, Verdict
 
 FLAG: Mapping[Guard, tuple[str, ...]] = {
@@ -26,6 +26,9 @@ FLAG: Mapping[Guard, tuple[str, ...]] = {
 
 UNKNOWN_LOSS = ("--accept-data-loss unknown", "--reason TEXT")
 """A loss that nobody can bound is not covered by a duration."""
+
+
+_MAYBE_SLOW = "it did not answer in time, which may be slowness and no loss"
 
 
 def accepted(guard: Guard, acceptances: Iterable[Acceptance]) -> Acceptance | None:
@@ -82,29 +85,48 @@ def _reachable(view: ComponentView, target: str) -> GuardResult:
         return _result(Guard.TARGET_REACHABLE, reason + "; dr reprotect first", view.component, None)
     if seen.role in (Role.PRIMARY, Role.SECONDARY):
         return _passed(Guard.TARGET_REACHABLE, component=view.component)
-    reason = f"{view.component} in {target} is {seen.role}" + (f": {seen.reason}" if seen.reason else "")
-    return _result(Guard.TARGET_REACHABLE, reason, view.component, None)
+    return _result(Guard.TARGET_REACHABLE, _not_there(view, target), view.component, None)
+
+
+def _not_there(view: ComponentView, region: str) -> str:
+    """Why a region of a component cannot be relied on. One that did not answer in time is not taken for reachable, nor called lost."""
+    seen = view.regions[region]
+    text = f"{view.component} in {region} is {seen.role}" + (f": {seen.reason}" if seen.reason else "")
+    return f"{text} ({_MAYBE_SLOW})" if seen.late else text
 
 
 def _primary_lost(source: str, views: Sequence[ComponentView], acceptances: Sequence[Acceptance], reason: str) -> GuardResult:
-    """A failover of a healthy primary loses data that a switchover would keep: it needs a reason."""
-    roles = [view.regions[source].role for view in views if source in view.regions]
-    if not roles or any(role is not Role.PRIMARY for role in roles):
+    """A failover of a healthy primary loses data that a switchover would keep: it needs a reason.
+
+    What holds data decides, where anything does: a name server that died is no lost database.
+    """
+    here = [view for view in views if source in view.regions]
+    lost = [view.component for view in here if not _leads(view, source)]
+    decide = [view for view in here if view.lag is not None] or here
+    if not decide or any(view.component in lost for view in decide):
         return _passed(Guard.PRIMARY_HEALTHY)
     said = accepted(Guard.PRIMARY_HEALTHY, acceptances)
     text = f"every component is healthy and primary in {source}: a switchover would lose nothing"
+    if lost:
+        held = ", ".join(view.component for view in decide)
+        text = f"{held} in {source}: healthy and primary, with the data; only {', '.join(lost)} does not work there"
     if said is None and reason:
         return GuardResult(name=Guard.PRIMARY_HEALTHY, verdict=Verdict.OVERRIDDEN, reason=text, overridden_by=f"reason: {reason}")
     return _result(Guard.PRIMARY_HEALTHY, text, None, said)
+
+
+def _leads(view: ComponentView, region: str) -> bool:
+    """It takes writes there, and no newer copy does elsewhere."""
+    return view.regions[region].role is Role.PRIMARY and view.primary in (region, None)
 
 
 def _source_healthy(view: ComponentView, source: str) -> GuardResult:
     seen = view.regions[source]
     if seen.role is Role.PRIMARY:
         return _passed(Guard.PRIMARY_HEALTHY, component=view.component)
+    way = f"wait, or give {source} up: use failover" if seen.late else "use failover"
     return _result(
-        Guard.TARGET_REACHABLE, f"{view.component} in {source} is {seen.role}, a planned move needs both sides: use failover",
-        view.component, None,
+        Guard.TARGET_REACHABLE, f"{_not_there(view, source)}, a planned move needs both sides: {way}", view.component, None
     )  # fmt: skip
 
 
@@ -184,6 +206,18 @@ def exposure_at_promote(component: str, fence: Fenced | None, found: RecoveryPoi
     if ended is not None:  # what came before something that arrived was not the end: two clocks disagree
         reason = "the recovery point is newer than the end of writes that the fence saw"
     return Exposure(component=component, state=Known.BOUND, value=now - point, recovery_point=point, reason=reason)
+
+
+def maybe_slow(plan: Plan, results: Iterable[GuardResult]) -> bool:
+    """All that is refused is for components that did not answer in time, so that the same command may be granted a moment later."""
+    needed = (plan.source, plan.target) if plan.intent.planned else (plan.target,)
+    late = set()
+    for view in plan.views:
+        away = [seen for name in needed if (seen := view.regions.get(name)) and seen.role not in (Role.PRIMARY, Role.SECONDARY)]
+        if away and all(seen.late for seen in away):
+            late.add(view.component)
+    no = refused(results)
+    return any(item.name is Guard.TARGET_REACHABLE for item in no) and all(item.component in late for item in no)
 
 
 def refused(results: Iterable[GuardResult]) -> tuple[GuardResult, ...]:

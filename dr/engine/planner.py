@@ -35,6 +35,7 @@ class Where(Enum):
 class Rule:
     """Every step with a verb of ``before`` comes before every step with a verb of ``after``, where they meet as ``where`` says.
 
+    planned_only, failover_only: not in plans of the other kind.
     yields: left out where the other rules already say the opposite; of two that yield the earlier one holds.
     """
 
@@ -43,6 +44,7 @@ class Rule:
     where: tuple[Where, ...]
     why: str
     planned_only: bool = False
+    failover_only: bool = False
     yields: bool = False
 
 
@@ -85,8 +87,8 @@ RULES: tuple[Rule, ...] = (
     Rule(PEOPLE, WAY_OUT, (Where.NEEDED,), "what people put first comes first, on the way out, too", yields=True),
     Rule((V.REDIRECT,), (V.HOLD,), (Where.NEEDING,), "service first: work on every database makes the outage longer", yields=True),
     Rule((V.START,), (V.FINGERPRINT,), (Where.NEEDING,), "what starts asks the same stores: first it, then who counts", yields=True),
-    # in a failover only: a planned move looks at all of it before the outage begins
-    Rule((V.VERIFY_OUTSIDE,), (V.PREPARE,), (Where.NEEDING,), "service first: then what only the start needs", yields=True),
+    # a planned move looks at all of it before the outage begins
+    Rule((V.VERIFY_OUTSIDE,), (V.PREPARE,), (Where.NEEDING,), "service first: then the start's needs", failover_only=True, yields=True),
 )  # fmt: skip
 
 APPROVAL_COMPONENT = "approvals"
@@ -190,7 +192,7 @@ def _joined(specs: Sequence[StepSpec], runbook: Runbook, intent: Intent) -> list
     if len(by_id) < len(specs):
         raise UsageError("two steps have one id: " + ", ".join(sorted({spec.id for spec in specs if by_id[spec.id] is not spec})))
     needs = {spec.id: list(spec.needs) for spec in specs}
-    rules = [rule for rule in RULES if intent.planned or not rule.planned_only]
+    rules = [rule for rule in RULES if _holds(rule, intent)]
     must = (pair for rule in rules if not rule.yields for pair in _pairs(rule, specs, needed))
     for before, after in (*_after_approval(specs), *must):
         if before not in needs[after]:
@@ -204,6 +206,10 @@ def _joined(specs: Sequence[StepSpec], runbook: Runbook, intent: Intent) -> list
             if graph.add_unless_circular(joined, before, spec.id):
                 needs[spec.id].append(before)
     return [by_id[step_id].model_copy(update={"needs": tuple(needs[step_id])}) for wave in graph.waves(joined) for step_id in wave]
+
+
+def _holds(rule: Rule, intent: Intent) -> bool:
+    return (intent.planned or not rule.planned_only) and (intent is Intent.FAILOVER or not rule.failover_only)
 
 
 def _after_approval(specs: Sequence[StepSpec]) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ import ipaddress
 import json
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -132,25 +132,31 @@ class Authority:
         assert isinstance(key, ec.EllipticCurvePrivateKey), "the lab makes no other"
         return cls(key, certificate, now)
 
-    def issue(self, folder: Path, names: Iterable[str]) -> None:
-        """Writes ``<name>.pem`` (key, certificate) for host names and IP addresses; one key serves all of a folder."""
+    def issue(self, folder: Path, names: Iterable[str], also: Mapping[str, str] | None = None) -> None:
+        """Writes ``<name>.pem`` (key, certificate) for host names and IP addresses; one key serves all of a folder.
+
+        Args:
+            also: a second name that the certificate of a name is good for.
+        """
         own(folder, None)
         for old in folder.glob("*.pem"):
             old.unlink()
-        self.replace(folder, names)
+        self.replace(folder, names, also)
 
-    def replace(self, folder: Path, names: Iterable[str]) -> None:
+    def replace(self, folder: Path, names: Iterable[str], also: Mapping[str, str] | None = None) -> None:
         """The same for some names, with a new key; what the folder has for others stays."""
         key = ec.generate_private_key(ec.SECP256R1())
         private = _private(key)
         for name in names:
-            write_private(folder / f"{name}.pem", private + self._certificate(name, key).public_bytes(serialization.Encoding.PEM))
+            served = [name, *([also[name]] if also and name in also else [])]
+            write_private(folder / f"{name}.pem", private + self._certificate(served, key).public_bytes(serialization.Encoding.PEM))
 
-    def _certificate(self, name: str, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    def _certificate(self, names: Sequence[str], key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+        """For some names; the first one is its subject."""
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         return (
             _builder(subject, self.certificate.subject, key, self.now)
-            .add_extension(x509.SubjectAlternativeName([_general_name(name)]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)

@@ -11,7 +11,7 @@ from dr.lab import certificates, ending, processes, reach, runtime_control
 from dr.lab.extras import all as extras
 from dr.lab.extras.extra import Extra
 from dr.lab.layout import REGIONS, RegionLayout
-from dr.lab.link_control import reset_link, set_link
+from dr.lab.link_control import close_door, open_door, reset_link, set_link
 from dr.lab.processes import Process
 from dr.lab.records import ProcessRecord
 from dr.lab.servers import Servers
@@ -24,10 +24,11 @@ _OUTSIDE_SERVERS = ("agent",)
 def inject(servers: Servers, fault: Fault) -> datetime:
     """Makes one fault happen.
 
-    ``kill`` SIGKILLs a region with everything in it, or one server; ``freeze`` holds it (SIGSTOP) and ``thaw`` lets it go on; ``cut`` keeps
-    commands out of a region that lives; ``spoil`` makes contents wrong; ``slow`` lets capacity come late; ``link`` replaces the link's
-    condition; ``bring_back`` starts what was killed and lets commands in again: an old primary comes back writable, with its old zone
-    and its schedulers running.
+    ``kill`` SIGKILLs a region with everything in it, or one server; ``freeze`` holds it (SIGSTOP) and ``thaw`` lets it go on; ``cut`` lets
+    commands to a region that lives vanish, and closes its door (see ``dr.lab.door``): a runbook that leads through it says nothing to that
+    region any more, while users and the region's servers go on; ``spoil`` makes contents wrong; ``slow`` lets capacity come late;
+    ``link`` replaces the link's condition; ``bring_back`` starts what was killed, lets commands in again and opens the door: an old
+    primary comes back writable, with its old zone and its schedulers running.
 
     Returns:
         The moment from which it holds, UTC.
@@ -43,7 +44,9 @@ def inject(servers: Servers, fault: Fault) -> datetime:
     if fault.thaw is not None:
         return _release(servers, fault.thaw)
     if fault.cut is not None:
-        reach.disconnect(_region(servers, fault.cut))
+        region = _region(servers, fault.cut)
+        reach.silence(region)
+        close_door(servers.layout, region.name)
     elif fault.bring_back is not None:
         _bring_back(servers, fault.bring_back)
     elif fault.link is not None:
@@ -110,6 +113,7 @@ def _bring_back(servers: Servers, target: Target) -> None:
         # as at a site whose power returns: the schedulers start wherever the database lets them
         servers.start_runtime(region, count, schedulers=not (region.pgdata / "standby.signal").exists())
     if target.server is None:
+        open_door(servers.layout, region.name)
         reach.connect(region)
 
 

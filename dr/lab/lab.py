@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from dr.errors import LabError, Refused
 from dr.lab import credentials, ending, faults, processes, reach
 from dr.lab.account import own, servers_account
@@ -42,8 +44,9 @@ class ServerStatus(Frozen):
 
 
 class LabStatus(Frozen):
-    """What ``dr lab status`` shows. ``state``: ``broken`` is a lab whose starter was killed or whose processes all ended."""
+    """``dr.lab.status/1``. ``state``: ``broken`` is a lab whose starter was killed or whose processes all ended."""
 
+    schema_: Literal["dr.lab.status/1"] = Field("dr.lab.status/1", alias="schema", serialization_alias="schema")
     state: Literal["down", "up", "broken"]
     directory: str
     workload: Workload | None = None
@@ -172,7 +175,7 @@ class Lab:
             reach.connect(region)
 
     def _start_parts(self, pool: ThreadPoolExecutor, servers: Servers, workload: Workload, say: Say) -> None:
-        link = pool.submit(servers.start_link)
+        link = pool.submit(servers.start_link, [port for extra in extras.of(workload) for port in extra.ports])
         names = [pool.submit(self._start_names, servers, region.name, workload, say) for region in self.layout.regions]
         certificates = pool.submit(self._issue_certificates, workload)
         database = pool.submit(self._start_database, servers, workload, link, say)
@@ -200,7 +203,7 @@ class Lab:
         authority = Authority.create(self.layout, self.clock.now())
         hostnames = [hostname for item in deployments(workload.deployments) for hostname in item.hostnames]
         for region in self.layout.regions:
-            authority.issue(region.tls, (*hostnames, region.address))
+            authority.issue(region.tls, (*hostnames, region.address), also={region.address: region.door})
 
     def _start_database(self, servers: Servers, workload: Workload, link: Future[None], say: Say) -> None:
         home, away = self.layout.region(HOME), self.layout.other(HOME)

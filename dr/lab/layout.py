@@ -18,6 +18,7 @@ PUBLIC_PORT = 18443
 CONTROL_PORT = 18444
 LINK_CONTROL = ("127.0.0.1", 18700)
 OPENBAO_PORT = 18200
+REGISTRY_PORT = 18600
 SECRETS_MOUNT = "platform"
 ZONE = "dr.test"
 TTL_SECONDS = 1
@@ -29,6 +30,7 @@ REGIONS = ("east", "west")
 HOME = "east"
 _ADDRESSES = {"east": "127.0.10.1", "west": "127.0.20.1"}
 _LINK_ADDRESSES = {"east": "127.0.10.9", "west": "127.0.20.9"}
+_DOOR_ADDRESSES = {"east": "127.0.10.8", "west": "127.0.20.8"}
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,11 @@ class RegionLayout:
     data: Path
 
     @property
+    def door(self) -> str:
+        """Leads to ``address``, for who is to be parted from the region by a ``cut`` (see ``dr.lab.door``)."""
+        return _DOOR_ADDRESSES[self.name]
+
+    @property
     def exec(self) -> Path:
         """The script that runs its arguments on the region's host, or exits 255."""
         return self.directory / "exec"
@@ -115,6 +122,11 @@ class RegionLayout:
     def reachable(self) -> Path:
         """Exists while commands reach the region's host."""
         return self.directory / "reachable"
+
+    @property
+    def silent(self) -> Path:
+        """Exists while commands to the region's host get no answer at all."""
+        return self.directory / "silent"
 
     @property
     def tls(self) -> Path:

@@ -14,16 +14,19 @@ import signal
 import socket
 import struct
 from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError
 
 from dr.lab.account import drop_to
+from dr.lab.door import Door, TcpPort, UdpPort, listening
 from dr.model.base import Frozen
 
 _CHUNK = 65536
 _HELD_BYTES = 1 << 20  # per connection and direction: beyond it the sender's socket fills up, as on a real line
+_BEHIND_SECONDS = 0.02  # so long a door may lag behind a server that ended or came
 _LINGER_RESET = struct.pack("ii", 1, 0)
 
 
@@ -38,13 +41,14 @@ class Way(Frozen):
 
 
 class LinkConfig(Frozen):
-    """The file that the process reads at start. ``token``: what a control request must carry."""
+    """The file that the process reads at start. ``token``: what a control request must carry. ``doors``: one for each region, or none."""
 
     account: str | None = None
     control_address: str
     control_port: int
     token: str = Field(repr=False)
     ways: tuple[Way, ...]
+    doors: tuple[Door, ...] = ()
 
 
 class Condition(Frozen):
@@ -56,17 +60,20 @@ class Condition(Frozen):
 
 
 class Request(Frozen):
-    """One line of JSON on the control port. ``set`` replaces the condition; ``reset`` cuts all connections with what is on the way."""
+    """One line of JSON on the control port. ``set`` replaces the condition; ``reset`` cuts all connections with what is on the way.
+    ``close`` and ``open`` are for the door of ``region``, which the condition does not touch."""
 
     token: str = Field(repr=False)
-    do: Literal["set", "reset", "status"]
+    do: Literal["set", "reset", "status", "close", "open"]
     condition: Condition = Condition()
+    region: str = ""
 
 
 class Reply(Frozen):
-    """The answer to a request, after it took hold. bytes: delivered since the start, by way."""
+    """The answer to a request, after it took hold. closed: the regions whose doors are. bytes: delivered since the start, by way."""
 
     condition: Condition
+    closed: tuple[str, ...] = ()
     connections: int
     bytes_delivered: dict[str, int]
     error: str = ""
@@ -218,9 +225,78 @@ class Held:
             return arrived, data
 
 
+class Doorway:
+    """All ports of one door, open or closed."""
+
+    def __init__(self, door: Door) -> None:
+        self.region, self.closed = door.region, False
+        self._line, self._door, self._turn = Line(), door, asyncio.Lock()
+        self._tcp = {port: TcpPort(door.address, port, self._through(port)) for port in door.tcp}
+        self._udp = [UdpPort(door, port) for port in door.udp]
+        self._watching: asyncio.Task[None] | None = None
+
+    async def listen(self) -> None:
+        """Returns when every port is served."""
+        for port in self._udp:
+            await port.listen()
+
+    async def close(self) -> None:
+        """Nothing goes through in either direction; holds when this returns."""
+        async with self._turn:
+            self.closed = True
+            self._line.change(Condition(blackhole=True))
+            for port in self._udp:
+                port.open = False
+            await asyncio.gather(*(port.close() for port in self._tcp.values()))
+
+    async def open(self) -> None:
+        """Everything goes through again, what was held first."""
+        async with self._turn:
+            self.closed = False
+            self._line.change(Condition())
+            for port in self._udp:
+                port.open = True
+            await self._be_as_behind()
+
+    async def end(self) -> None:
+        """Ends every port and connection."""
+        if self._watching is not None:
+            self._watching.cancel()
+        self._line.reset()
+        for port in self._udp:
+            port.end()
+        await asyncio.gather(*(port.end() for port in self._tcp.values()))
+
+    def _through(self, port: int) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+        door = self._door
+        way = Way(name=f"door-{door.region}-{port}", address=door.address, port=port, to_address=door.to_address, to_port=port)
+
+        async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if self._watching is None:  # a door that nobody uses costs nothing
+                self._watching = asyncio.create_task(self._watch())
+            await Pipe(self._line, way, reader, writer).run()
+
+        return carry
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_BEHIND_SECONDS)
+            async with self._turn:
+                if not self.closed:
+                    await self._be_as_behind()
+
+    async def _be_as_behind(self) -> None:
+        there = listening()
+        for number, port in self._tcp.items():
+            if (self._door.to_address, number) in there:
+                port.listen()
+            else:
+                await port.refuse()
+
+
 async def serve(config: LinkConfig, stop: asyncio.Event) -> None:
-    """Serves all ways and the control port until ``stop`` is set."""
-    line = Line()
+    """Serves all ways, the doors and the control port until ``stop`` is set."""
+    line, doorways = Line(), [Doorway(door) for door in config.doors]
 
     def accept(way: Way):  # type: ignore[no-untyped-def]  # asyncio's own callback type
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -230,34 +306,50 @@ async def serve(config: LinkConfig, stop: asyncio.Event) -> None:
 
     async def controlled(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
-            writer.write(_answer(config, line, await reader.readline()).model_dump_json().encode() + b"\n")
+            answer = await _answer(config, line, doorways, await reader.readline())
+            writer.write(answer.model_dump_json().encode() + b"\n")
             await writer.drain()
         writer.close()
 
+    for doorway in doorways:
+        await doorway.listen()
     servers = [await asyncio.start_server(accept(way), way.address, way.port) for way in config.ways]
     servers.append(await asyncio.start_server(controlled, config.control_address, config.control_port))
     await stop.wait()
     for server in servers:
         server.close()
     line.reset()
+    for doorway in doorways:
+        await doorway.end()
 
 
-def _answer(config: LinkConfig, line: Line, text: bytes) -> Reply:
+async def _answer(config: LinkConfig, line: Line, doorways: Sequence[Doorway], text: bytes) -> Reply:
     try:
         request = Request.model_validate_json(text)
     except ValidationError:
-        return _reply(line, "not a request")
+        return _reply(line, doorways, "not a request")
     if not hmac.compare_digest(request.token, config.token):
-        return _reply(line, "wrong token")
+        return _reply(line, doorways, "wrong token")
     if request.do == "set":
         line.change(request.condition)
     elif request.do == "reset":
         line.reset()
-    return _reply(line)
+    elif request.do in ("close", "open"):
+        doorway = next((item for item in doorways if item.region == request.region), None)
+        if doorway is None:
+            return _reply(line, doorways, f"no door of {request.region}")
+        if request.do == "close":
+            await doorway.close()
+        else:
+            await doorway.open()
+    return _reply(line, doorways)
 
 
-def _reply(line: Line, error: str = "") -> Reply:
-    return Reply(condition=line.condition, connections=len(line.open), bytes_delivered=dict(line.delivered), error=error)
+def _reply(line: Line, doorways: Sequence[Doorway], error: str = "") -> Reply:
+    return Reply(
+        condition=line.condition, closed=tuple(doorway.region for doorway in doorways if doorway.closed),
+        connections=len(line.open), bytes_delivered=dict(line.delivered), error=error,
+    )  # fmt: skip
 
 
 async def _main(config: LinkConfig) -> None:

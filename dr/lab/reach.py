@@ -1,4 +1,4 @@
-"""How commands reach a region's host: a script that stands in for ssh, and the flag that says whether it gets through."""
+"""How commands reach a region's host: a script that stands in for ssh, and the flags that say whether it gets through."""
 
 from __future__ import annotations
 
@@ -10,9 +10,21 @@ from dr.lab.layout import RegionLayout
 from dr.lab.parts import Programs
 from dr.lab.processes import MARK_VARIABLE, STATE_OF_MARK_VARIABLE
 
+_PATIENCE_SECONDS = 127
+"""So long Linux tries to connect (tcp_syn_retries=6) before it gives up."""
+
 _SCRIPT = """\
 #!/bin/sh
 # Written by `dr lab up`: runs its arguments on the host of region {region}, as ssh would. Exit status 255: not reachable.
+tries=0
+while [ -e {silent} ] && [ $tries -lt {patience} ]; do  # nothing comes back, and TCP knocks until it gives up
+  sleep 1
+  tries=$((tries + 1))
+done
+if [ -e {silent} ]; then
+  echo "ssh: connect to host {region} ({address}) port 22: Connection timed out" >&2
+  exit 255
+fi
 if [ ! -e {flag} ]; then
   echo "ssh: connect to host {region} ({address}) port 22: No route to host" >&2
   exit 255
@@ -44,6 +56,7 @@ def write_exec(region: RegionLayout, variables: dict[str, str], account: Account
     prefix = [*as_account(account), "/usr/bin/env", "-i", *(f"{name}={value}" for name, value in variables.items())]
     script = _SCRIPT.format(
         region=region.name, address=region.address, flag=shlex.quote(str(region.reachable)), folder=shlex.quote(str(region.data)),
+        silent=shlex.quote(str(region.silent)), patience=_PATIENCE_SECONDS,
         prefix="".join(f"{shlex.quote(word)} " for word in prefix),
     )  # fmt: skip
     new = region.exec.with_suffix(".new")
@@ -55,8 +68,16 @@ def write_exec(region: RegionLayout, variables: dict[str, str], account: Account
 def connect(region: RegionLayout) -> None:
     """Commands get through from now on."""
     region.reachable.touch()
+    region.silent.unlink(missing_ok=True)
 
 
 def disconnect(region: RegionLayout) -> None:
-    """No command gets through any more; those under way go on."""
+    """No command gets through any more, and each is told so; those under way go on."""
+    region.reachable.unlink(missing_ok=True)
+    region.silent.unlink(missing_ok=True)
+
+
+def silence(region: RegionLayout) -> None:
+    """No command gets through any more, and none is told so: packets vanish. Those under way go on."""
+    region.silent.touch()
     region.reachable.unlink(missing_ok=True)

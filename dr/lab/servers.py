@@ -23,6 +23,7 @@ from dr.lab.layout import (
     PLATFORM_DATABASE,
     POSTGRES_PORT,
     PUBLIC_PORT,
+    REGISTRY_PORT,
     SECRETS_MOUNT,
     Layout,
     RegionLayout,
@@ -35,6 +36,7 @@ from dr.lab.platform.config import (
     AgentConfig,
     ClientConfig,
     Endpoint,
+    RegistryConfig,
     RuntimeConfig,
     SecretsConfig,
     Served,
@@ -93,7 +95,7 @@ class Servers:
             postgres=Endpoint(address=region.address, port=POSTGRES_PORT),
             postgres_password_file=self.layout.secret(credentials.POSTGRES_RUNTIME), platform_database=PLATFORM_DATABASE,
             control_token_file=self.layout.secret(credentials.CONTROL), tls=region.tls, schedulers=schedulers,
-            secrets=self._secrets(region),
+            secrets=self._secrets(region), registry=self._registry(region),
             deployments=tuple(Served.of(item) for item in deployments(count)),
         )  # fmt: skip
         own(region.runtime, self.account)
@@ -101,11 +103,11 @@ class Servers:
         self.launch("runtime", region, self.python("dr.lab.platform.runtime", path), folder=region.runtime)
         self.wait_listening("runtime", region, ((region.address, CONTROL_PORT), (region.address, PUBLIC_PORT)))
 
-    def start_link(self) -> None:
-        """Starts the link between the regions and waits until it listens."""
+    def start_link(self, more: Sequence[int] = ()) -> None:
+        """Starts the link between the regions and waits until it listens. ``more``: ports of the extra parts, for the doors."""
         own(self.layout.link, None, 0o755)
         path = self.layout.link / "link.json"
-        credentials.write_private(path, link_config(self.layout, self.account_name).model_dump_json(indent=1))
+        credentials.write_private(path, link_config(self.layout, self.account_name, more).model_dump_json(indent=1))
         self.launch("link", None, self.python("dr.lab.link", path), folder=self.layout.link)
         listeners = [(region.link, POSTGRES_PORT) for region in self.layout.regions]
         self.wait_listening("link", None, (LINK_CONTROL, *listeners))
@@ -148,6 +150,13 @@ class Servers:
             url=f"https://{region.address}:{OPENBAO_PORT}", authority=self.layout.authority, mount=SECRETS_MOUNT,
             token_file=self.layout.secret(f"{credentials.OPENBAO_RUNTIME}-{region.name}"),
         )  # fmt: skip
+
+    def _registry(self, region: RegionLayout) -> RegistryConfig | None:
+        """The region's own registry, where the lab runs them beside the stores that have the pull secrets."""
+        record = self.records.lab()
+        if record is None or not {"images", "secrets"} <= set(record.workload.parts):
+            return None
+        return RegistryConfig(endpoint=Endpoint(address=region.address, port=REGISTRY_PORT), authority=self.layout.authority)
 
     @property
     def _dns(self) -> tuple[Endpoint, ...]:
@@ -234,9 +243,10 @@ def occupied(layout: Layout, more: Sequence[int] = ()) -> tuple[str, ...]:
     """The addresses of the lab that something else listens on, as ``ADDRESS:PORT``."""
     tcp = [LINK_CONTROL]
     for region in layout.regions:
-        tcp += [(region.address, port) for port in (POSTGRES_PORT, DNS_PORT, PUBLIC_PORT, CONTROL_PORT, *more)]
+        ports = (POSTGRES_PORT, DNS_PORT, PUBLIC_PORT, CONTROL_PORT, *more)
+        tcp += [(address, port) for address in (region.address, region.door) for port in ports]
         tcp.append((region.link, POSTGRES_PORT))
-    udp = [(region.address, DNS_PORT) for region in layout.regions]
+    udp = [(address, DNS_PORT) for region in layout.regions for address in (region.address, region.door)]
     taken = [item for item in tcp if not _free(socket.SOCK_STREAM, item)] + [item for item in udp if not _free(socket.SOCK_DGRAM, item)]
     return tuple(dict.fromkeys(f"{address}:{port}" for address, port in taken))
 

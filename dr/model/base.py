@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationInfo
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
+_LONGEST = timedelta(days=3650)
 
 
 class Frozen(BaseModel):
@@ -47,13 +48,17 @@ def parse_duration(value: object) -> object:
         match = _DURATION.fullmatch(value.strip())
         if not match or not any(match.groups()):
             raise ValueError("expected a duration such as 15m, 1h30m, 90s or 200ms")
-        hours, minutes, seconds, millis = match.groups()
-        return timedelta(
-            hours=int(hours or 0), minutes=int(minutes or 0), seconds=float(seconds or 0), milliseconds=int(millis or 0)
-        )
+        hours, minutes, seconds, millis = (float(part or 0) for part in match.groups())
+        # not more than can be added to a moment, waited for and shown
+        if hours * 3600 + minutes * 60 + seconds + millis / 1000 > _LONGEST.total_seconds():
+            raise ValueError(f"expected a duration of at most {_LONGEST.days * 24}h (ten years)")
+        return timedelta(hours=hours, minutes=minutes, seconds=seconds, milliseconds=millis)
     if isinstance(value, bool) or not isinstance(value, (timedelta, int, float)):
         raise ValueError("expected a duration such as 15m, 1h30m, 90s or 200ms")
-    return value if isinstance(value, timedelta) else timedelta(seconds=value)
+    try:
+        return value if isinstance(value, timedelta) else timedelta(seconds=value)
+    except OverflowError:
+        raise ValueError("expected fewer seconds") from None
 
 
 def show_duration(value: timedelta | None) -> str:

@@ -99,6 +99,7 @@ class Resumed(Frozen):
     epoch: int
     runbook_changed: bool = False
     crashed: bool = Field(False, description="the earlier process ended without saying so")
+    dropped: tuple[str, ...] = Field((), description="asked of the earlier process, not taken up by it, and not obeyed now")
 
 
 class CancelRequested(Frozen):

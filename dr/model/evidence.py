@@ -110,7 +110,11 @@ class Healthy(Frozen):
 
 
 class Identities(Frozen):
-    """Identities before and after a move. ``before_taken_at`` tells the age of the snapshot that was kept outside the source."""
+    """Identities before and after a move. ``before_taken_at`` tells the age of the snapshot that was kept outside the source.
+
+    contents: names of variables, pools and DAGs that differ. rows: by table of the history, how many rows all Deployments had before.
+    fewer: by table of a Deployment, how many rows are missing after; ``fewer_explained``: they may be newer than the recovery point.
+    """
 
     fact: Literal["identities"] = "identities"
     component: str
@@ -121,6 +125,10 @@ class Identities(Frozen):
     before_taken_at: Moment | None
     before_sha256: str | None
     after_sha256: str
+    contents: tuple[str, ...] = ()
+    rows: dict[str, int] = {}
+    fewer: dict[str, int] = {}
+    fewer_explained: bool = False
 
 
 class Held(Frozen):

@@ -18,6 +18,8 @@ class LagSample(Frozen):
     lag: how old the newest change is that the secondary does not have yet (None when unknown).
     recovery_point: the newest moment whose data the secondary holds, read in the secondary from its own data.
     behind_bytes: what the secondary still has to receive, where the primary could be asked. behind_items: the same, counted in objects.
+    failed_items: what it will not receive by itself, for what was written well after it is there. Counted apart from behind_items, by kinds
+        that replicate items one by one. failed_named: the first of them. None: not known, or there is no such thing.
     """
 
     component: str
@@ -27,6 +29,8 @@ class LagSample(Frozen):
     recovery_point: Moment | None = None
     behind_bytes: int | None = None
     behind_items: int | None = None
+    failed_items: int | None = None
+    failed_named: tuple[str, ...] = ()
     retained_bytes: int | None = None
     reason: str = ""
 
@@ -76,11 +80,13 @@ class RegionView(Frozen):
     """A component as observed in one region.
 
     epoch: a number that grows with each promotion where the kind has one (PostgreSQL timeline), else None.
+    late: it did not answer within the time of one look: lost or only slow, nobody can tell. Nobody relies on it either way.
     """
 
     role: Role
     reason: str = ""
     epoch: int | None = None
+    late: bool = False
 
 
 class ComponentView(Frozen):

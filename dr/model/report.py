@@ -174,10 +174,11 @@ class AccountedReport(Frozen):
 
 
 class FenceReport(Frozen):
-    """Whether the old primary could still write."""
+    """Whether the old primary could still write. tried: false where a fence was planned and the run did not come to it."""
 
     state: FenceState
     evidence: str
+    tried: bool = True
 
 
 class DivergenceReport(Frozen):
@@ -189,12 +190,20 @@ class DivergenceReport(Frozen):
 
 
 class IdentityReport(Frozen):
-    """Identities before and after."""
+    """Identities before and after.
+
+    contents: variables, pools and DAGs that differ. rows: by table of the history, how many rows there were before; fewer: by table of a
+    Deployment, how many of them are missing after; fewer_explained: null where none is, true where the recovery point accounts for it.
+    """
 
     checked: int = 0
     changed: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     created_later: tuple[str, ...] = ()
+    contents: tuple[str, ...] = ()
+    rows: dict[str, int] = {}
+    fewer: dict[str, int] = {}
+    fewer_explained: bool | None = None
     before_taken_at: Moment | None = None
     before_sha256: str | None = None
     after_sha256: str | None = None

@@ -75,7 +75,7 @@ class Fault(Frozen):
     kill: Target | None = None
     freeze: Target | None = None
     thaw: Target | None = None
-    cut: Target | None = Field(None, description="the region stays alive but its hosts cannot be reached for commands")
+    cut: Target | None = Field(None, description="the region lives, but no command reaches its hosts and nothing goes through its door")
     link: LinkFault | None = None
     bring_back: Target | None = Field(None, description="start what was killed; the old primary comes back writable")
     spoil: Spoil | None = None
@@ -140,8 +140,12 @@ class Expect(Frozen):
     were preserved, all of them, and the run counted no fewer. ``rta_below_truth``: the client saw a longer outage than was reported.
     ``lost_objects``: of the log store, as for writes. ``lost_objects_named``: the runs name lost objects, and none that is not lost.
     ``min_repaired``: so many items at least (objects, images, secrets) were brought over by comparing, over all runs.
-    ``rpa_known``: whether the RPA is known, a bound or unknown. ``warned_in_time``: a miss of the RTO was said, and journaled, before
-    the RTO was over.
+    ``unequal``: items that were not equal in the last account of a component's contents in a run, over all runs. ``counts``: each run that
+    completed counted as many identities, and as many items of each component, as those before it; of objects, which are shipped all
+    the time, no fewer, wherever both sides could be asked; and what a run of one intent accounted for, each of that intent did.
+    ``healthy``: Deployments that work in the target, as the last run counts them. ``rpa_known``: whether the RPA is known, a bound or
+    unknown. ``warned_in_time``: a miss of the RTO was said, and journaled, before the RTO was over. ``waited_for``: at each of these
+    steps the last run waited at least so long for a person, somebody answered, and nothing that needs the step began before.
     """
 
     outcome: RunOutcome | None = None
@@ -160,7 +164,10 @@ class Expect(Frozen):
     max_lost_objects: int | None = None
     lost_objects_named: bool | None = None
     min_repaired: int | None = None
+    unequal: int | None = None
+    counts: Literal["equal"] | None = None
     identities: Literal["preserved"] | None = None
+    healthy: int | None = None
     lost_tasks: int | None = None
     duplicated_tasks: int | None = None
     primary: str | None = None
@@ -178,6 +185,7 @@ class Expect(Frozen):
     rta_below_truth: bool | None = None
     warned_in_time: bool | None = None
     rpa_known: Known | None = None
+    waited_for: dict[str, Duration] | None = None
 
 
 class Scenario(Frozen):
@@ -189,7 +197,7 @@ class Scenario(Frozen):
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")
     title: str = ""
     runbook: str
-    world: Literal["lab", "sim"]
+    world: Literal["lab"]
     workload: Workload = Workload()
     timeline: tuple[Fault, ...] = ()
     acts: tuple[Act, ...] = Field(min_length=1)

@@ -40,6 +40,7 @@ class ComponentStatus(Frozen):
     """One component now: who is primary, how far behind the secondary is, what would be lost.
 
     lag_age_seconds: how old the newest sample is. rpo_met: null where the exposure is unknown (which is not met).
+    behind_items: objects on their way to the secondary. failed_items: those that will not arrive by themselves. Null: unknown or none such.
     readiness: whether this component could be moved to the other side now: not-ready where it does not answer there or a finding is an
         error, warnings where there are some; null where it is not clear which side that is.
     """
@@ -57,6 +58,8 @@ class ComponentStatus(Frozen):
     exposure_state: Known
     exposure_reason: str = ""
     rpo_met: bool | None
+    behind_items: int | None = None
+    failed_items: int | None = None
     findings: tuple[Finding, ...] = ()
     readiness: Literal["ready", "warnings", "not-ready"] | None = None
 
@@ -105,7 +108,10 @@ class StatusReport(Frozen):
 
 
 class LagLine(Frozen):
-    """The newest sample of one component, with what it means against the RPO at the moment of the report."""
+    """The newest sample of one component, with what it means against the RPO at the moment of the report.
+
+    behind_items, behind_bytes: what is on its way. failed_items: what will not arrive by itself, counted apart; the first ones are named.
+    """
 
     component: str
     state: Known
@@ -117,6 +123,9 @@ class LagLine(Frozen):
     rpo_seconds: float
     rpo_met: bool | None
     behind_bytes: int | None
+    behind_items: int | None = None
+    failed_items: int | None = None
+    failed_named: tuple[str, ...] = ()
     retained_bytes: int | None
     reason: str = ""
 

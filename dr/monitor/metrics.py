@@ -40,6 +40,10 @@ class Name(Enum):
         "dr_recovery_point_timestamp_seconds", ("component",), "The newest moment whose data the secondary holds, Unix time."
     )
     BEHIND = _Spec("dr_replication_behind_bytes", ("component",), "What the secondary still has to receive.")
+    BEHIND_ITEMS = _Spec("dr_replication_behind_items", ("component",), "Objects that the secondary still has to receive.")
+    FAILED_ITEMS = _Spec(
+        "dr_replication_failed_items", ("component",), "Objects that never arrived in the secondary although later ones did."
+    )
     EXPOSURE = _Spec("dr_exposure_seconds", ("component",), "At most so much would be lost if the primary were lost now.")
     EXPOSURE_KNOWN = _Spec("dr_exposure_known", ("component",), "1 where dr_exposure_seconds is known, 0 where it is unknown.")
     SAMPLE_AGE = _Spec("dr_sample_age_seconds", ("component",), "Age of the newest sample whose lag could be read.")
@@ -130,6 +134,10 @@ class Metrics(Collector):
         points = [((name,), item.recovery_point.timestamp()) for name, item in samples if item.recovery_point is not None]
         yield self._gauge(Name.RECOVERY_POINT, points)
         yield self._gauge(Name.BEHIND, [((name,), item.behind_bytes) for name, item in samples if item.behind_bytes is not None])
+        items = [((name,), item.behind_items) for name, item in samples if item.behind_items is not None]
+        yield self._gauge(Name.BEHIND_ITEMS, items)
+        failed = [((name,), item.failed_items) for name, item in samples if item.failed_items is not None]
+        yield self._gauge(Name.FAILED_ITEMS, failed)
         exposures = self._exposures(seen)
         known = [((name,), item.value.total_seconds()) for name, item in exposures.items() if item.value is not None]
         yield self._gauge(Name.EXPOSURE, known)

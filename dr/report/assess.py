@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from dr.engine.state import StepRun
-from dr.model.base import Json, between, seconds
+from dr.model.base import between, seconds
 from dr.model.events import Record
 from dr.model.evidence import Accounted, Healthy, Identities, Promoted, RecoveryPoint, TaskCount
 from dr.model.plan import Slack
@@ -14,7 +15,6 @@ from dr.model.report import (
     AccountedReport,
     Debt,
     DeploymentReport,
-    DrillReport,
     IdentityReport,
     ReadinessReport,
     RunReport,
@@ -165,10 +165,21 @@ def _identities(history: History) -> IdentityReport:
         changed=tuple(name for item in found for name in item.changed),
         missing=tuple(name for item in found for name in item.missing),
         created_later=tuple(name for item in found for name in item.created_later),
+        contents=tuple(name for item in found for name in item.contents),
+        rows=_summed(item.rows for item in found),
+        fewer=_summed(item.fewer for item in found),
+        fewer_explained=all(item.fewer_explained for item in found if item.fewer) if any(item.fewer for item in found) else None,
         before_taken_at=last.before_taken_at,
         before_sha256=last.before_sha256,
         after_sha256=last.after_sha256,
     )
+
+
+def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for item in counts:
+        total.update(item)
+    return dict(total)
 
 
 def _deployments(history: History) -> DeploymentReport:
@@ -201,13 +212,3 @@ def _all_arrived(history: History) -> bool:
     complete = {fact.component for fact in history.all(RecoveryPoint) if fact.complete}
     promoted = {fact.component for fact in history.all(Promoted)}
     return bool(promoted) and promoted <= complete
-
-
-def run_schema() -> Json:
-    """The JSON Schema of ``dr.run/1``."""
-    return RunReport.model_json_schema(mode="serialization")
-
-
-def drill_schema() -> Json:
-    """The JSON Schema of ``dr.drill/1``."""
-    return DrillReport.model_json_schema(mode="serialization")

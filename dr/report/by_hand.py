@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from dr.model.base import show_duration
 from dr.model.by_hand import RECORD, Question, said_yes
+from dr.model.outputs import CredentialPlace, RenderedStep, RenderReport
 from dr.model.plan import Plan, StepSpec
 from dr.model.runbook import Runbook
 from dr.model.words import Intent, Verb
@@ -45,6 +46,28 @@ def markdown(sheet: Sheet) -> str:
     parts = [_head(sheet), _place(sheet), _primary(sheet), _before(sheet), _steps(sheet), _after(sheet)]
     text = "\n".join(line for part in parts for line in (*part, ""))
     return re.sub(r"\n{3,}", "\n\n", text)
+
+
+def fields(sheet: Sheet) -> RenderReport:
+    """``dr.render/1``: the same page as fields, for who puts it somewhere else; the Markdown is among them."""
+    runbook, plan = sheet.runbook, sheet.plan
+    numbers, waves = {step.id: number for number, step in enumerate(plan.steps, 1)}, _waves(plan)
+    return RenderReport(
+        tool_version=sheet.tool_version, runbook=runbook.name, runbook_path=str(runbook.path), runbook_sha256=runbook.sha256,
+        intent=plan.intent, from_region=plan.source, to_region=plan.target, rto_seconds=plan.rto.total_seconds(),
+        rpo_seconds=plan.rpo.total_seconds(), predicted_rta_seconds=plan.predicted_rta.total_seconds(),
+        credentials=tuple(CredentialPlace(use=use, place=place.replace("`", "")) for use, place in sheet.credentials),
+        questions=tuple(sheet.questions), markdown=markdown(sheet),
+        steps=tuple(
+            RenderedStep(
+                number=numbers[step.id], wave=waves[step.id], id=step.id, component=step.component, kind=step.kind, verb=step.verb,
+                region=step.region, title=_line(step.title), after=tuple(_after_which(step, numbers)), irreversible=step.irreversible,
+                optional=step.optional, estimate_seconds=step.estimate.total_seconds(), budget_seconds=step.budget.total_seconds(),
+                conditions=tuple(_conditions(plan, step)), do=_do(step), check=_check(step),
+            )
+            for step in plan.steps
+        ),
+    )  # fmt: skip
 
 
 def _head(sheet: Sheet) -> Iterator[str]:
@@ -150,9 +173,7 @@ def _before(sheet: Sheet) -> Iterator[str]:
 def _steps(sheet: Sheet) -> Iterator[str]:
     plan = sheet.plan
     numbers = {step.id: number for number, step in enumerate(plan.steps, 1)}
-    depth: dict[str, int] = {}
-    for step in plan.steps:  # in an order in which each comes after what it needs
-        depth[step.id] = max((depth[need] + 1 for need in step.needs if need in depth), default=1)
+    depth = _waves(plan)
     yield "## Steps"
     yield ""
     yield "A step may begin as soon as those that it comes after are checked. Steps of one wave may be done at the same time."
@@ -166,8 +187,16 @@ def _steps(sheet: Sheet) -> Iterator[str]:
             yield from _step(sheet, step, numbers)
 
 
+def _waves(plan: Plan) -> dict[str, int]:
+    """Step id → its wave, from 1."""
+    depth: dict[str, int] = {}
+    for step in plan.steps:  # in an order in which each comes after what it needs
+        depth[step.id] = max((depth[need] + 1 for need in step.needs if need in depth), default=1)
+    return depth
+
+
 def _step(sheet: Sheet, step: StepSpec, numbers: dict[str, int]) -> Iterator[str]:
-    after = sorted(numbers[need] for need in step.needs if need in numbers)
+    after = _after_which(step, numbers)
     sign = "! " if step.irreversible else ""
     yield f"#### {numbers[step.id]}. {sign}{step.id} · {_line(step.title)}"
     yield ""
@@ -177,10 +206,22 @@ def _step(sheet: Sheet, step: StepSpec, numbers: dict[str, int]) -> Iterator[str
     yield ""
     yield "Do:"
     yield ""
-    yield from _code(step.by_hand or "# nobody wrote down how to do this by hand: see the documentation of the kind")
+    yield from _code(_do(step))
     yield "Check:"
     yield ""
-    yield from _code(step.check_by_hand or f"grep -F '{step.id} yes: ' {RECORD}  # nothing can be asked: look, and record who looked")
+    yield from _code(_check(step))
+
+
+def _after_which(step: StepSpec, numbers: dict[str, int]) -> list[int]:
+    return sorted(numbers[need] for need in step.needs if need in numbers)
+
+
+def _do(step: StepSpec) -> str:
+    return step.by_hand or "# nobody wrote down how to do this by hand: see the documentation of the kind"
+
+
+def _check(step: StepSpec) -> str:
+    return step.check_by_hand or f"grep -F '{step.id} yes: ' {RECORD}  # nothing can be asked: look, and record who looked"
 
 
 def _times(plan: Plan, step: StepSpec) -> str:

@@ -155,7 +155,8 @@ def _found(fact: Evidence, history: History) -> str:
         more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
         return f"{fact.component}: {', '.join(wrong[:_NAMED])}{more}" if wrong else ""
     if isinstance(fact, Accounted) and (unequal(fact) or fact.conflicts_total):
-        conflicts = f", {fact.conflicts_total} newer there and left alone" if fact.conflicts_total else ""
+        names = ", ".join(fact.conflicts[:_NAMED]) + (", …" if fact.conflicts_total > _NAMED else "")
+        conflicts = f", {fact.conflicts_total} newer there and left alone ({names})" if fact.conflicts_total else ""
         return f"{fact.component}: {unequal(fact)} of {fact.checked} not equal in {fact.region}{conflicts}"
     return ""
 

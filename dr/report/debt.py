@@ -49,6 +49,11 @@ def unequal(fact: Accounted) -> int:
     return max(0, fact.missing_total + fact.differing_total - fact.repaired)
 
 
+def lost_history(fact: Identities) -> list[str]:
+    """Rows of history that are missing without an explanation, by table of a Deployment."""
+    return [] if fact.fewer_explained else [f"{less} rows of {table} missing" for table, less in fact.fewer.items()]
+
+
 class Book:
     """The debt of one runbook, by what it is about; runs are read in, oldest first.
 
@@ -181,7 +186,8 @@ class Book:
         if fact.before_taken_at is None:
             text = f"identities were not compared: no snapshot of them was kept outside of {source}; hold them against your own inventory"
             self._add((DebtKind.DRIFT, fact.component, ""), text, f"dr monitor {history.started.runbook_path}", at)
-        wrong = [*(f"{name} missing" for name in fact.missing), *(f"{name} changed" for name in fact.changed)]
+        wrong = [*(f"{name} missing" for name in fact.missing), *(f"{name} changed" for name in (*fact.changed, *fact.contents))]
+        wrong += lost_history(fact)
         if wrong:
             more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
             text = f"identities differ: {', '.join(wrong[:5])}{more}"

@@ -129,11 +129,12 @@ def fence(history: History) -> FenceReport:
     """The least certain fence of all components. What was tried, not acknowledged and accepted is a recorded split."""
     found = history.newest_each(Fenced)
     if not found:
-        planned = any(step.spec.verb is Verb.FENCE for step in history.state.steps.values())
-        return FenceReport(
-            state=FenceState.UNACKNOWLEDGED if planned else FenceState.NOT_NEEDED,
-            evidence="no fence was tried" if planned else "nothing to fence",
-        )
+        fences = [step for step in history.state.steps.values() if step.spec.verb is Verb.FENCE]
+        if not fences:
+            return FenceReport(state=FenceState.NOT_NEEDED, evidence="nothing to fence")
+        tried = [step for step in fences if step.attempts]
+        said = "; ".join(f"{step.spec.id} {step.state}" + (f": {step.reason}" if step.reason else "") for step in tried)
+        return FenceReport(state=FenceState.UNACKNOWLEDGED, evidence=said or "no fence was tried", tried=bool(tried))
     accepted = next((item for item in history.state.acceptances if item.guard is Guard.FENCE), None)
     fact = min(found, key=lambda item: _WORST_FIRST.index(item.state))
     text = "; ".join(f"{item.component} in {item.region}: {item.proof}" for item in found)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dr.errors import StateLost, StateUnreadable
+from dr.store.presence import is_there
 
 APPLICATION_ID = 0x64722F31
 """Marks a file as ours (``file`` shows it): the bytes ``dr/1``."""
@@ -27,6 +28,8 @@ BUSY_SECONDS = 20.0
 
 _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 _FOREIGN = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+_NO_ROOM = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL)
+"""What opening a WAL file says where its -shm cannot be made."""
 
 
 class RowDamaged(sqlite3.DatabaseError):
@@ -59,10 +62,15 @@ def lost(path: Path, schema: Schema, error: BaseException) -> StateLost:
     )
 
 
+def failed(path: Path, schema: Schema, error: sqlite3.Error) -> StateLost | StateUnreadable:
+    """What a failed transaction that also reads means: unreadable where what is stored is damaged, else lost."""
+    return (unreadable if isinstance(error, RowDamaged) or _code(error) in _FOREIGN else lost)(path, schema, error)
+
+
 def unreadable(path: Path, schema: Schema, error: BaseException | str) -> StateUnreadable:
     """What a failed read means: not ours, damaged, or not allowed."""
     code = 0 if isinstance(error, str) else _code(error)
-    if code in _FOREIGN:
+    if code in _FOREIGN or isinstance(error, RowDamaged):
         hint = f"keep a copy of {path} (and of {path.name}-wal), restore it from a backup or move it away; it is not repaired by guessing"
     elif code == sqlite3.SQLITE_BUSY:
         hint = f"another process keeps {path} locked: fuser {path}"
@@ -80,7 +88,7 @@ def writer(path: Path, schema: Schema) -> sqlite3.Connection:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not path.exists():
+        if not is_there(path):
             _create(path, schema)
         if path.stat().st_mode & 0o077:
             path.chmod(0o600)  # it came from a copy or an archive
@@ -103,26 +111,32 @@ def writer(path: Path, schema: Schema) -> sqlite3.Connection:
 def reading(path: Path, schema: Schema) -> Iterator[sqlite3.Connection | None]:
     """One consistent look at a file (a read transaction of a connection of its own); None where the file is not there yet.
 
-    Opening costs about 0.2 ms, so polling at 10 Hz is cheap, and nothing is held between two looks.
+    Opening costs about 0.2 ms, so polling at 10 Hz is cheap, and nothing is held between two looks. On a disk that is full, too.
 
     Raises:
         StateUnreadable: not a database, damaged, of another version, or not allowed.
     """
-    if not path.exists():
+    connection, still = None, None
+    try:
+        if is_there(path):
+            connection, still = _look(path, schema)
+    except (OSError, sqlite3.Error) as error:
+        raise unreadable(path, schema, error) from error
+    if connection is None:
         yield None
         return
     try:
-        connection = _connect(path, "ro")
-    except sqlite3.Error as error:
-        raise unreadable(path, schema, error) from error
-    try:
-        _check(connection, path, schema)
-        connection.execute("BEGIN")
         yield connection
     except (sqlite3.Error, UnicodeError) as error:
         raise unreadable(path, schema, error) from error
     finally:
         connection.close()
+    try:
+        changed = still is not None and still != _stillness(path)
+    except OSError as error:
+        raise unreadable(path, schema, error) from error
+    if changed:
+        raise unreadable(path, schema, "it was written while it was read; ask again")
 
 
 @contextlib.contextmanager
@@ -136,6 +150,39 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         with contextlib.suppress(sqlite3.Error):  # SQLite has rolled back by itself after I/O errors
             connection.execute("ROLLBACK")
         raise
+
+
+def _look(path: Path, schema: Schema) -> tuple[sqlite3.Connection, tuple[int, int] | None]:
+    """A read transaction; with what must not have changed in its end where nothing holds writers off."""
+    try:
+        return _begin(path, schema, "ro"), None
+    except sqlite3.Error as error:
+        # SQLite reads a WAL file only with a -shm beside it, and a full disk has no room for one. Where the log is empty
+        # everything stands in the file itself: https://www.sqlite.org/wal.html#read_only_databases
+        still = _stillness(path) if _code(error) in _NO_ROOM else None
+        if still is None:
+            raise
+    return _begin(path, schema, "ro&immutable=1"), still
+
+
+def _begin(path: Path, schema: Schema, mode: str) -> sqlite3.Connection:
+    connection = _connect(path, mode)
+    try:
+        _check(connection, path, schema)
+        connection.execute("BEGIN")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _stillness(path: Path) -> tuple[int, int] | None:
+    """Size and time of the last change of a file whose log is empty or not there; None where the log holds something."""
+    log = path.with_name(f"{path.name}-wal")
+    if is_there(log) and log.stat().st_size:
+        return None
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

@@ -6,14 +6,15 @@ How it keeps I10, one holder per epoch:
 * A holder trusts itself for four fifths of the lease time, counted on its own monotonic clock from *before* each renewal.
 * A taker waits until it saw the same renewal number for the whole lease time, counted on its own monotonic clock from *after* the
   first look. No clock is compared with another one's.
-* Only a holder that is certainly dead is not waited for: same host, boot and pid namespace, and pid with that start time gone.
+* Only a holder that is certainly dead is not waited for: its host was booted since, or same host, boot and pid namespace, and pid with
+  that start time gone.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -41,7 +42,10 @@ _LOOK_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Held:
-    """A lease as it stands: for ``dr status``, and for telling a crashed run from one under way."""
+    """A lease as it stands: for ``dr status``, and for telling a crashed run from one under way.
+
+    renewal: grows with every sign of life of the holder. lasts: how long it may give none.
+    """
 
     runbook: str
     run_id: str
@@ -50,14 +54,17 @@ class Held:
     since: datetime
     released: bool
     life: Life
+    renewal: int
+    lasts: timedelta
 
     @property
     def alive(self) -> bool:
-        """It is held, and its holder is not known to be gone (where that cannot be known from here, it counts as alive)."""
+        """It is held, and its holder is not known to be gone (where that cannot be seen from here, ``SqliteLease.watch`` waits for a
+        sign of life)."""
         return not self.released and self.life is not Life.GONE
 
 
-class _Mark(NamedTuple):
+class Mark(NamedTuple):
     """What changes with every sign of life of a holder."""
 
     epoch: int
@@ -72,13 +79,18 @@ class SqliteLease:
         clock: monotonic time for validity, sleep for waiting, now for "since".
         lasts: how long the lease holds without a renewal.
         patient: also wait for a holder that is alive on this host but may be stopped or stuck; without it, it is refused at once.
+        silent: by runbook, what was seen to stand still for its whole lease time: shared by the leases of a process, so that it is not
+            waited for twice.
     """
 
     local = True
     """The lease protects against processes of this machine only; ``dr status`` says so (I10)."""
 
-    def __init__(self, directory: Path, clock: Clock, *, lasts: timedelta = LASTS, patient: bool = False) -> None:
+    def __init__(
+        self, directory: Path, clock: Clock, *, lasts: timedelta = LASTS, patient: bool = False, silent: dict[str, Mark] | None = None
+    ) -> None:
         self.path = directory / "lease.db"
+        self._silent = {} if silent is None else silent
         self._clock, self._lasts, self._patient = clock, lasts, patient
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
@@ -92,9 +104,9 @@ class SqliteLease:
             RunInFlight: the holder is alive: on this host, or it renewed while we waited.
             StateUnreadable: the file cannot be read or trusted. StateLost: it cannot be written.
         """
-        mark: _Mark | None = None
+        mark: Mark | None = None
         first_seen = 0.0
-        expired: _Mark | None = None
+        expired = self._silent.get(runbook)
         while True:
             began = self._clock.monotonic()
             with self._lock:
@@ -103,12 +115,12 @@ class SqliteLease:
                     self._runbook, self._epoch = runbook, taken
                     self._trust(began)
                     return taken
-            held, seen, lasts = taken
+            held, seen = taken, _mark(taken)
             if (held.life is Life.ALIVE and not self._patient) or (mark is not None and seen != mark):
                 raise RunInFlight(runbook, held.run_id, held.holder, held.since.isoformat(timespec="seconds"))
             if mark is None:
                 mark, first_seen = seen, self._clock.monotonic()
-            left = first_seen + lasts - self._clock.monotonic()
+            left = first_seen + held.lasts.total_seconds() - self._clock.monotonic()
             if left <= 0:
                 expired = mark
             else:
@@ -163,8 +175,25 @@ class SqliteLease:
     def look(self, runbook: str) -> Held | None:
         """The lease of a runbook as it stands, released or not; None where it was never taken. Takes nothing."""
         with database.reading(self.path, SCHEMA) as connection:
-            row = None if connection is None else _row(connection, runbook)
-        return None if row is None else row[0]
+            return None if connection is None else _row(connection, runbook)
+
+    def watch(self, runbook: str) -> Held | None:
+        """As ``look``, and never UNKNOWN: a holder that cannot be looked up from here is ALIVE once it renews, and GONE when it did not
+        for its whole lease time; so long this waits (in ``clock.sleep``), once for a holder. Takes nothing."""
+        first = self.look(runbook)
+        if first is None or first.released or first.life is not Life.UNKNOWN:
+            return first
+        gone, seen_at = replace(first, life=Life.GONE), self._clock.monotonic()
+        while self._silent.get(runbook) != _mark(first):
+            left = seen_at + first.lasts.total_seconds() - self._clock.monotonic()
+            if left > 0:
+                self._clock.sleep(min(left, _LOOK_SECONDS))
+            now = self.look(runbook)
+            if now is None or now.released or _mark(now) != _mark(first):
+                return replace(now, life=Life.ALIVE) if now is not None and now.life is Life.UNKNOWN else now
+            if left <= 0:
+                self._silent[runbook] = _mark(first)
+        return gone
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -174,14 +203,14 @@ class SqliteLease:
     def _trust(self, since: float) -> None:
         self._trusted_until = since + self._lasts.total_seconds() * 0.8
 
-    def _try(self, runbook: str, run_id: str, holder: str, expired: _Mark | None) -> int | tuple[Held, _Mark, float]:
+    def _try(self, runbook: str, run_id: str, holder: str, expired: Mark | None) -> int | Held:
         """Takes the lease where it is free, its holder is gone, or nothing changed since ``expired``; else what stands there."""
         try:
             with database.transaction(self._open()) as connection:
                 row = _row(connection, runbook)
-                if row is not None and not (row[0].released or row[0].life is Life.GONE or row[1] == expired):
+                if row is not None and not (row.released or row.life is Life.GONE or _mark(row) == expired):
                     return row
-                epoch = 1 if row is None else row[0].epoch + 1
+                epoch = 1 if row is None else row.epoch + 1
                 me = this_process()
                 connection.execute(
                     "INSERT OR REPLACE INTO lease (runbook, epoch, run_id, holder, place, pid, started, lasts_ms, renewal, since, released)"
@@ -191,17 +220,31 @@ class SqliteLease:
                 )  # fmt: skip
                 return epoch
         except sqlite3.Error as error:
-            raise database.lost(self.path, SCHEMA, error) from error
+            raise database.failed(self.path, SCHEMA, error) from error
 
 
-def _row(connection: sqlite3.Connection, runbook: str) -> tuple[Held, _Mark, float] | None:
-    """The row with its mark and its holder's own lease time in seconds."""
+def _mark(held: Held) -> Mark:
+    return Mark(held.epoch, held.renewal)
+
+
+def _row(connection: sqlite3.Connection, runbook: str) -> Held | None:
+    """The row.
+
+    Raises:
+        RowDamaged: it holds what was never written there; who holds the lease is then not known.
+    """
     row = connection.execute(
         "SELECT epoch, run_id, holder, place, pid, started, lasts_ms, renewal, since, released FROM lease WHERE runbook = ?", (runbook,)
     ).fetchone()
     if row is None:
         return None
     epoch, run_id, holder, place, pid, started, lasts, renewal, since, released = row
+    texts, numbers = (run_id, holder, place, since), (epoch, pid, started, lasts, renewal, released)
+    if not (all(isinstance(item, str) for item in texts) and all(isinstance(item, int) and item >= 0 for item in numbers)):
+        raise database.RowDamaged(f"the lease of {runbook} in it is damaged")
+    try:
+        began = datetime.fromisoformat(since)
+    except ValueError as error:
+        raise database.RowDamaged(f"the lease of {runbook} in it is damaged: since {since}") from error
     life = ProcessIdentity(place, pid, started).life()
-    held = Held(runbook, run_id, holder, epoch, datetime.fromisoformat(since), bool(released), life)
-    return held, _Mark(epoch, renewal), lasts / 1000
+    return Held(runbook, run_id, holder, epoch, began, bool(released), life, renewal, timedelta(milliseconds=lasts))

@@ -128,6 +128,14 @@ def test_identities_hold_no_secret(kind: AirflowDeployments, lab: Lab) -> None:
     assert len(east.deployments) == 5
     assert {"WAREHOUSE_DSN", "connection/warehouse", "connection/lake"} <= east.deployments[0].environment.keys()
     assert len(set(east.deployments[0].environment.values())) == len(east.deployments[0].environment)
+    for item in east.deployments:
+        assert item.contents is not None
+        assert {"environment", "api_token", "deployment"} <= item.contents.variables.keys()
+        assert item.contents.variables["environment"] == kind._site.secrets.digest("production")
+        assert item.contents.pools.keys() == {"default_pool", "batch", "at_most_once"}
+        assert item.contents.dags.items() >= {"load_facts": "active", "old_export": "paused"}.items()
+        assert "canary" not in item.contents.dags
+        assert min(item.contents.rows.values()) > 0
 
 
 def test_a_standby_accepts_nothing(run: Run) -> None:
@@ -167,6 +175,10 @@ def test_a_freeze_and_a_drain_can_be_taken_back(kind: AirflowDeployments, clock:
     assert held[0].active == held[1].active
     assert {tuple(sorted(dags - {"canary"})) for dags in before.values()} == {tuple(dags) for dags in held[0].active.values()}
     assert set().union(*active(lab, "east").values()) <= {"canary"}
+    held_now = kind.identities("east")  # as the monitor would see it in the middle of the move
+    assert [item.contents and item.contents.dags for item in held_now.deployments] == [
+        item.contents and item.contents.dags for item in kind._site.samples.snapshots[0].deployments
+    ], "what a move holds is active: it is put back"
     assert run.do("drain").outcome is Outcome.DONE
     assert not any(item.scheduling for item in kind._fleet.control.status("east").deployments.values())
     run.undo("drain")

@@ -218,6 +218,42 @@ def test_what_was_changed_or_lost_is_named_and_somebody_must_accept_it(west: Run
     assert west.do("fingerprint").outcome is Outcome.DONE
 
 
+def test_spoilt_contents_are_named_and_a_planned_move_is_not_over_with_them(west: Run, lab: Lab, clock: Clock) -> None:
+    """I7 on real tables: a variable, a pool, a DAG and two runs of the history are not in west what they were in east."""
+    west.intent = Intent.SWITCHOVER
+    same = west.do("fingerprint")
+    assert same.outcome is Outcome.DONE, same.reason
+    first = next(item for item in same.evidence if isinstance(item, Identities))
+    assert (first.contents, first.fewer) == ((), {})
+    assert first.rows["dag_run"] >= 25 and first.rows["xcom"] >= 45  # three days and what runs, in each of five
+    spoil = """
+        UPDATE variable SET val = 'another' WHERE key = 'environment';
+        UPDATE slot_pool SET slots = slots + 1 WHERE pool = 'default_pool';
+        UPDATE dag SET is_stale = true WHERE dag_id = 'old_export';
+        CREATE TABLE gone AS SELECT * FROM xcom;
+        DELETE FROM xcom
+    """
+    mend = """
+        UPDATE variable SET val = 'production' WHERE key = 'environment';
+        UPDATE slot_pool SET slots = slots - 1 WHERE pool = 'default_pool';
+        UPDATE dag SET is_stale = false WHERE dag_id = 'old_export';
+        INSERT INTO xcom SELECT * FROM gone;
+        DROP TABLE gone
+    """
+    with Servers(lab.layout).connect("west", "airflow_002") as connection:
+        connection.execute(spoil.encode())
+        try:
+            refused = west.do("fingerprint")
+        finally:
+            connection.execute(mend.encode())
+    assert refused.outcome is Outcome.FAILED
+    found = next(item for item in refused.evidence if isinstance(item, Identities))
+    assert found.contents == ("d-002.variable.environment", "d-002.pool.default_pool", "d-002.dag.old_export")
+    assert found.fewer == {"d-002.xcom": first.rows["xcom"] // 5}
+    assert "another" not in found.model_dump_json()
+    assert "--accept identities" in refused.reason and "d-002.dag.old_export" in refused.reason
+
+
 def test_without_a_snapshot_nothing_is_claimed(west: Run) -> None:
     """Unknown is not "equal": no age, nothing checked, and the reason says what was missing."""
     kept = west.kind._site.samples

@@ -79,8 +79,9 @@ class Alone:
     def release(self) -> None:
         """Nothing to give back."""
 
-    def put(self, run_id: str, event: Event) -> None:
+    def put(self, run_id: str, event: Event) -> int:
         """Nobody asks for anything."""
+        return 0
 
     def take(self, run_id: str) -> tuple[Event, ...]:
         """Nobody asked for anything."""

@@ -63,8 +63,11 @@ def test_when_the_outage_began(text: str, ago: timedelta) -> None:
     assert T0 - moment(text, T0) == ago
 
 
-@pytest.mark.parametrize("text", ["soon", "2026-03-01T02:30:00", "2027-01-01T00:00:00Z", "25:00"])
+@pytest.mark.parametrize(
+    "text",
+    ["soon", "2026-03-01T02:30:00", "2027-01-01T00:00:00Z", "25:00", "0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00Z", "99999999h"],
+)
 def test_moments_that_are_none(text: str) -> None:
-    """No zone, the future, nonsense: refused."""
+    """No zone, the future, nonsense, before the first year, before anybody could have measured it: refused."""
     with pytest.raises(UsageError, match="--outage-began"):
         moment(text, T0)

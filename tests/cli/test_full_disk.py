@@ -8,8 +8,10 @@ import pytest
 
 from dr.app import App
 from dr.app.conduct import Hooks
+from dr.engine.runner import Runner
 from dr.errors import ExitCode, StateLost
 from dr.model.words import Intent, Role, RunOutcome, StepState
+from dr.store.lease import SqliteLease
 from tests.cli import toy
 
 
@@ -72,3 +74,32 @@ def test_a_full_disk_stops_the_run_with_everything_so_far_readable(tmp_path: Pat
         again.close()
     assert outcomes[0] is RunOutcome.FAILED and outcomes[-1] is RunOutcome.COMPLETED
     assert outcomes.count(RunOutcome.FAILED) >= 3, outcomes
+
+
+def test_a_lease_that_cannot_be_given_back_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that completed has its report; one whose journal could not be written says that, and the way on; so does an answer."""
+
+    def full(_lease: SqliteLease) -> None:
+        raise StateLost("the lease cannot be written: disk full", hint="df -h")
+
+    def lost(*_arguments: object) -> None:
+        raise StateLost("the journal cannot be written: disk full", hint="df -h")
+
+    for broken in (False, True):
+        folder = tmp_path / str(broken)
+        folder.mkdir()
+        app = App(folder / "state")
+        platform = app.load(toy.make(folder))
+        with monkeypatch.context() as patch:
+            patch.setattr(SqliteLease, "release", full)
+            if broken:
+                patch.setattr(Runner, "_launch", lost)
+                with pytest.raises(StateLost, match="the journal cannot be written") as caught:
+                    app.start(platform, Intent.FAILOVER, "west", actor="ann", reason="x")
+                (run_id,) = app.state.journal.runs()
+                assert caught.value.hint.endswith(f"dr resume {run_id}")
+            else:
+                report = app.start(platform, Intent.FAILOVER, "west", actor="ann", reason="x")
+                assert (report.outcome, report.exit_code) == (RunOutcome.COMPLETED, ExitCode.DONE)
+        platform.close()
+        app.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -10,6 +11,7 @@ from datetime import timedelta
 import pytest
 from rich.console import Console
 
+from dr.cli import lag
 from dr.cli.live import Watcher, prediction, table
 from dr.cli.plan_view import marker, mermaid, show_plan, waves
 from dr.cli.run_view import show_run
@@ -19,9 +21,9 @@ from dr.engine.machine import apply
 from dr.engine.state import RunState
 from dr.model.events import Event, Record, StepEnded, StepStarted, encode
 from dr.model.lag import Finding, RegionView
-from dr.model.report import Debt, GuardReport
-from dr.model.status import ComponentStatus, Readiness, StatusReport, plan_report
-from dr.model.words import DebtKind, Guard, Known, Outcome, Role, RunOutcome, Severity, StepState, Verb, Verdict
+from dr.model.report import Debt, FenceReport, GuardReport, StepReport
+from dr.model.status import ComponentStatus, LagLine, LagReport, LeaseStatus, Readiness, StatusReport, plan_report
+from dr.model.words import DebtKind, FenceState, Guard, Known, Outcome, Role, RunOutcome, Severity, StepState, Verb, Verdict
 from tests.cli.conftest import SECOND, T0, a_plan, a_report, spec, started
 
 
@@ -164,6 +166,24 @@ def test_a_long_run_shows_a_window_near_the_action() -> None:
     assert "170 more steps; 0 of 200 done" in text_of(screen)
 
 
+def a_step() -> StepReport:
+    """A promotion that is done."""
+    return StepReport.model_validate({
+        "id": "db/promote", "component": "db", "kind": "store", "verb": Verb.PROMOTE, "title": "t", "region": "west", "needs": (),
+        "state": "done", "outcome": "done", "attempts": 1, "started_at": T0, "finished_at": T0, "duration_seconds": 0.1,
+        "clock": "monotonic", "estimate_seconds": 1, "budget_seconds": 1, "latest_finish_seconds": None, "slack_seconds": None,
+        "over_budget": False, "irreversible": True, "reason": "",
+    })  # fmt: skip
+
+
+def test_a_fence_that_nobody_tried_is_called_that() -> None:
+    """Not "unacknowledged", as if somebody had asked."""
+    screen = console()
+    never = FenceReport(state=FenceState.UNACKNOWLEDGED, evidence="no fence was tried", tried=False)
+    show_run(a_report(fence=never, steps=(a_step(),)), screen)
+    assert "  fence: not tried\n" in text_of(screen) and "unacknowledged" not in text_of(screen)
+
+
 def test_the_summary_says_objectives_first_and_what_to_type() -> None:
     """RTA and RPA against RTO and RPO, the split, the debt with its command, the next command; markup in reasons is text."""
     screen = console()
@@ -178,14 +198,8 @@ def test_a_missed_objective_is_said_in_the_summary() -> None:
     """MISSED, and unknown is never a number."""
     report = a_report(RunOutcome.COMPLETED, 5)
     goal = report.objectives.model_copy(update={"rto_met": False, "rpa_seconds": None, "rpa_state": Known.UNKNOWN, "rpo_met": False})
-    step = {
-        "id": "db/promote", "component": "db", "kind": "store", "verb": Verb.PROMOTE, "title": "t", "region": "west", "needs": (),
-        "state": "done", "outcome": "done", "attempts": 1, "started_at": T0, "finished_at": T0, "duration_seconds": 0.1,
-        "clock": "monotonic", "estimate_seconds": 1, "budget_seconds": 1, "latest_finish_seconds": None, "slack_seconds": None,
-        "over_budget": False, "irreversible": True, "reason": "",
-    }  # fmt: skip
     screen = console()
-    show_run(a_report(RunOutcome.COMPLETED, 5, objectives=goal, steps=(step,)), screen, steps=True)
+    show_run(a_report(RunOutcome.COMPLETED, 5, objectives=goal, steps=(a_step(),)), screen, steps=True)
     text = text_of(screen)
     assert "1.8s of 1h00m (RTO): MISSED" in text and "unknown of 15m00s (RPO): MISSED" in text
     assert "detect 0.30s · decide 0.10s · execute 0.50s" in text
@@ -215,3 +229,33 @@ def test_status_answers_can_we_fail_over_now() -> None:
     for expected in ("primary: east", "ABOVE", "only with acceptance", "6m41s is above the RPO", "--accept-data-loss 7m", "02:40:00Z",
                      "NOT: 1 error", "error: db: no slot  Try: create it", "not fenced", "owner: ann (run r-1)"):  # fmt: skip
         assert expected in text
+
+
+def test_a_status_says_that_the_lease_is_local_only() -> None:
+    """I10: two people on two machines are not kept apart, so nobody may believe it; a shared lease has nothing to be warned of."""
+    lease = LeaseStatus(scope="local", epoch=3, run_id=None, holder=None)
+    report = StatusReport(tool_version="0", state_directory="/s", at=T0, runbook="small", home="east", primary="east", lease=lease)
+    told = "lease: local; only runs of this machine are kept apart"
+    for said, there in ((report, True), (report.model_copy(update={"lease": lease.model_copy(update={"scope": "shared"})}), False)):
+        screen = console()
+        show_status(said, screen)
+        assert (told in text_of(screen)) is there
+
+
+def test_lag_counts_what_is_pending_and_what_failed() -> None:
+    """Objects and bytes on their way, failed ones apart and named; what was not counted is a dash, not zero."""
+    line = LagLine(
+        component="logs", state=Known.KNOWN, sampled_at=T0, age_seconds=0, lag_seconds=1, recovery_point=T0, exposure_seconds=1,
+        rpo_seconds=900, rpo_met=True, behind_bytes=300, behind_items=1, failed_items=4, failed_named=("a/1", "a/2", "a/3"),
+        retained_bytes=None,
+        reason="4 objects of east failed to arrive",
+    )  # fmt: skip
+    silent = line.model_copy(update={"component": "db", "behind_items": None, "failed_items": None, "failed_named": (), "reason": ""})
+    report = LagReport(runbook="small", at=T0, components=(line, silent))
+    screen = Console(file=io.StringIO(), width=240, markup=False, highlight=False)
+    screen.print(lag.table(report))
+    logs, db = (next(row for row in text_of(screen).splitlines() if name in row) for name in ("logs", "db"))
+    cells = [re.split(r"\s{2,}", row.strip()) for row in (logs, db)]
+    assert cells[0][-4:] == ["1 object, 300 B", "4 objects", "-", "4 objects of east failed to arrive: a/1, a/2, a/3 and 1 more"]
+    assert cells[1][-3:] == ["300 B", "-", "-"]
+    assert lag.lines(report).splitlines()[0].endswith("4 objects of east failed to arrive: a/1, a/2, a/3 and 1 more")

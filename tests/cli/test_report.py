@@ -148,7 +148,8 @@ def test_wrong_dates_are_2(capsys: Output) -> None:
     """What is no date, and a period that ends before it begins."""
     with pytest.raises(UsageError):
         moment("yesterday", "--from")
-    for argv in (["--from", "soon"], [*SINCE, "--to", f"{YESTERDAY:%Y-%m-%d}"], ["--to", "2026-01-01"], []):
+    before = ["--from", "0001-01-01T00:00:00+14:00"]
+    for argv in (["--from", "soon"], before, [*SINCE, "--to", f"{YESTERDAY:%Y-%m-%d}"], ["--to", "2026-01-01"], []):
         assert run(["report", *argv]) == ExitCode.USAGE, argv
 
 
@@ -158,3 +159,33 @@ def test_an_empty_state_directory_answers_and_stays_empty(tmp_path: Path, capsys
     assert (code, found.runs, found.drills, found.replication, found.debt) == (0, (), (), (), ())
     assert not (tmp_path / "state").exists()
     assert json.loads(found.model_dump_json(by_alias=True))["schema"] == "dr.report/1"
+
+
+def test_a_damaged_record_of_a_drill_is_named_and_the_rest_is_told(runbook: Path, tmp_path: Path, capsys: Output) -> None:
+    """Bytes that are no text, a journal's path that is no path: exit 3, the damaged one by name, run and other drills as ever."""
+    moved(runbook, capsys)
+    told = DrillReport(
+        scenario="region-outage", world="lab", started_at=YESTERDAY + timedelta(hours=1), finished_at=YESTERDAY + timedelta(hours=2),
+        verdict="passed", expectations=(), runs=(), faults=(), truth=None, cleanup=CleanUp(),
+    )  # fmt: skip
+    keep(told, tmp_path / "state")
+    (tmp_path / "state/drills/damaged.json").write_bytes(b"\xff\xfe")
+    code, found = report(capsys, *SINCE)
+    assert (code, len(found.runs), [item.scenario for item in found.drills]) == (ExitCode.REFUSED, 1, ["region-outage"])
+    (problem,) = found.unreadable
+    assert "damaged.json" in problem
+
+
+def test_the_journal_of_a_drill_that_cannot_be_looked_at_is_said(runbook: Path, tmp_path: Path, capsys: Output) -> None:
+    """Its place is a name that nobody can have, or below a plain file: the drill is told, the run in it is not trusted."""
+    done = moved(runbook, capsys)
+    for number, path in enumerate((str(runbook / "journal.db"), "/\0", "x" * 5000)):
+        told = DrillReport(
+            scenario=f"drill-{number}", world="lab", started_at=YESTERDAY + timedelta(hours=1), finished_at=YESTERDAY + timedelta(hours=2),
+            verdict="passed", expectations=(), runs=(done.model_copy(update={"journal_path": path}),), faults=(), truth=None,
+            cleanup=CleanUp(),
+        )  # fmt: skip
+        keep(told, tmp_path / "state")
+    code, found = report(capsys, *SINCE)
+    assert (code, len(found.drills)) == (ExitCode.REFUSED, 3)
+    assert sum("cannot be looked at" in problem for problem in found.journal.problems) == 3

@@ -138,7 +138,7 @@ def test_no_way_to_a_host_means_no_fence(tmp_path: Path, capsys: Output) -> None
 def test_what_nobody_can_do_by_hand(tmp_path: Path, capsys: Output) -> None:
     """The toys say no command for their steps: a warning that names them. The lab's kinds lack none."""
     assert severe(checked(capsys, toy.make(tmp_path), "--offline"), "cannot be done by hand") is Severity.WARNING
-    for runbook in ("lab.yaml", "platform.yaml"):
+    for runbook in ("lab.yaml", "platform.yaml", "careful.yaml"):
         report = checked(capsys, ROOT / "runbooks" / runbook, "--offline")
         assert [item.fact for item in report.findings if "by hand" in item.fact] == [], runbook
 

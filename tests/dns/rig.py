@@ -6,9 +6,8 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import dns.message
@@ -22,6 +21,7 @@ from dr.model.runbook import Region
 from dr.model.words import Intent
 from dr.ports import AttemptContext, Look, Seen, Site, Step
 from dr.providers.selfhosted.dns import DnsRecords
+from tests.attempt import perform
 from tests.postgres.rig import FixedSecrets, RealClock, poll
 
 SERVER = {"east": "127.0.40.1", "west": "127.0.50.1"}
@@ -135,19 +135,8 @@ class Servers:
 
     def perform(self, step: Step, intent: Intent, source: str, target: str) -> Seen:
         """One attempt of one step, as the engine does it."""
-        context = self.context(step, intent, source, target)
         began = self.clock.monotonic()
-        seen = step.operation.observe(context)
-        found = list(seen.evidence)
-        if seen.look is Look.NEEDED:
-            found += step.operation.preserve(context)
-            found += step.operation.act(replace(context, evidence=(*context.evidence, *found)))
-            context = replace(context, evidence=(*context.evidence, *found))
-            seen = step.operation.verify(context)
-            while seen.look is Look.NEEDED and self.clock.monotonic() < context.deadline:
-                time.sleep(0.01)
-                seen = step.operation.verify(context)
-            found += seen.evidence
+        seen, found = perform(step, self.context(step, intent, source, target))
         self.seconds[step.spec.verb.value] = self.clock.monotonic() - began
         self.evidence += found
         return seen

@@ -33,9 +33,18 @@ def test_a_report_is_kept_and_read_back_equal(tmp_path: Path) -> None:
 def test_what_is_no_record_is_refused(tmp_path: Path) -> None:
     """A torn or foreign file is named."""
     path = tmp_path / "x.json"
-    path.write_text("{")
-    with pytest.raises(StateUnreadable, match=r"x\.json"):
-        read(path)
+    for content in (b"{", b"\xff\xfe", b"\x00", b"[" * 100_000):
+        path.write_bytes(content)
+        with pytest.raises(StateUnreadable, match=r"x\.json"):
+            read(path)
+
+
+def test_records_that_cannot_be_listed_are_not_none(tmp_path: Path) -> None:
+    """No folder: no drill. Something else in its place: said."""
+    assert kept(tmp_path) == []
+    (tmp_path / "drills").write_text("")
+    with pytest.raises(StateUnreadable, match="drills"):
+        kept(tmp_path)
 
 
 def test_a_state_directory_that_cannot_be_written_is_said(tmp_path: Path) -> None:

@@ -10,13 +10,23 @@ import pytest
 
 from dr.drill.scorecard import Results, score
 from dr.model.base import Json
-from dr.model.report import AccountedReport, DivergenceReport, FenceReport, GuardReport, IdentityReport, RunReport, TaskReport
+from dr.model.evidence import Attested
+from dr.model.report import (
+    AccountedReport,
+    DeploymentReport,
+    DivergenceReport,
+    FenceReport,
+    GuardReport,
+    IdentityReport,
+    RunReport,
+    TaskReport,
+)
 from dr.model.scenario import Expect
 from dr.model.truth import Truth
 from dr.model.words import FenceState, Guard, Intent, Known, RunOutcome, Verdict
 from dr.report.assess import run_report
 from tests.drill.fakes import TRUTH
-from tests.report.build import failover
+from tests.report.build import at, failover
 
 BASE = run_report(failover().records(), "journal.db").model_copy(
     update={
@@ -58,9 +68,32 @@ LESS = AccountedReport.model_validate({
 })  # fmt: skip
 SHIPPED = truth(lost_objects=2, lost_object_names=("a", "b"))
 NAMED = run(accounted=(LESS,))
+WORKING = DeploymentReport(total=5, healthy=5)
+SAME = LESS.model_copy(update={"equal": 3, "missing": (), "missing_total": 0, "unequal": 0, "complete": True})
+PART = LESS.model_copy(update={"step": "logs/drain"})
+IMAGES = SAME.model_copy(update={"component": "images", "kind": "oci-registry"})
+FEWER = {"checked": 2, "equal": 2}
+MORE = {"checked": 4, "equal": 4}
+LAP = run(accounted=(IMAGES, SAME))
 MISSED = objectives(rto_met=False).model_copy(update={"deviations": ("2.0s before the RTO of 8.0s is over, …",)})
 
+
+
+def asked(answered: float, dependent: float, *, said: bool = True) -> Results:
+    """A gate that was free at 1 s, was answered at ``answered``, and a promotion that began at ``dependent``."""
+    gate, before, after = (BASE.steps[0].model_copy(update={"id": name, "needs": needs, "started_at": at(began), "finished_at": at(ended)})
+        for name, needs, began, ended in (
+            ("ready/gate", ("db/prepare",), answered, answered + 0.01), ("db/prepare", (), 0, 1),
+            ("db/promote", ("ready/gate",), dependent, dependent + 1),
+        ))  # fmt: skip
+    return results([run(steps=(before, gate, after), approvals=(Attested(step="ready/gate", actor="lead"),) if said else ())])
+
+
 CASES: list[tuple[str, Json, Results, Results]] = [
+    ("waited_for", {"ready/gate": "2s"}, asked(3, 3.5), asked(2.9, 3.5)),
+    ("waited_for", {"ready/gate": "2s"}, asked(3, 3.5), asked(3, 2.5)),
+    ("waited_for", {"ready/gate": "2s"}, asked(3, 3.5), asked(3, 3.5, said=False)),
+    ("waited_for", {"ready/gate": "2s"}, asked(3, 3.5), NO_RUN),
     ("outcome", "completed", results(), results([run(outcome=RunOutcome.FAILED)])),
     ("outcome", "completed", results(), NO_RUN),
     ("exit_code", 3, results(codes=[0, 3]), results(codes=[3, 0])),
@@ -87,6 +120,9 @@ CASES: list[tuple[str, Json, Results, Results]] = [
     ("identities", "preserved", results(), results([run(identities=IdentityReport(checked=5, changed=("d-001.name",)))])),
     ("identities", "preserved", results(), results([run(identities=IdentityReport(checked=5, missing=("d-001",)))])),
     ("identities", "preserved", results(), results([run(identities=IdentityReport())])),
+    ("identities", "preserved", results(), results([run(identities=IdentityReport(checked=5, contents=("d-001.pool.batch",)))])),
+    ("identities", "preserved", results([run(identities=IdentityReport(checked=5, fewer={"d-001.xcom": 1}, fewer_explained=True))]),
+     results([run(identities=IdentityReport(checked=5, fewer={"d-001.xcom": 1}, fewer_explained=False))])),
     ("identities", "preserved", results(), results([run(identities=IdentityReport()), BASE])),
     ("lost_tasks", 0, results(), results([run(tasks=BASE.tasks.model_copy(update={"lost": 1}))])),
     ("lost_tasks", 0, results(), results([run(tasks=TaskReport())])),
@@ -128,6 +164,20 @@ CASES: list[tuple[str, Json, Results, Results]] = [
     ("lost_objects_named", True, results([NAMED], SHIPPED), results([NAMED])),
     ("min_repaired", 2, results([run(accounted=(LESS.model_copy(update={"repaired": 2}),))]), results([NAMED])),
     ("min_repaired", 2, results([run(accounted=(LESS.model_copy(update={"repaired": 2}),))], SHIPPED), results([NAMED], SHIPPED)),
+    ("unequal", 0, results([run(accounted=(PART, SAME)), LAP]), results([NAMED, LAP])),
+    ("unequal", 0, results([LAP]), results()),
+    ("unequal", 1, results([NAMED, LAP]), results([run(accounted=(SAME, SAME.model_copy(update={"region": "east"})))])),
+    ("counts", "equal", results([LAP, LAP]), results([LAP])),
+    ("counts", "equal", results([BASE, BASE]), results([BASE, run(identities=IdentityReport(checked=4))])),
+    ("counts", "equal", results([LAP, run(accounted=(IMAGES, SAME.model_copy(update=MORE)))]),
+     results([LAP, run(accounted=(IMAGES, SAME.model_copy(update=FEWER)))])),
+    ("counts", "equal", results([LAP, LAP]), results([LAP, run(accounted=(IMAGES.model_copy(update=MORE), SAME))])),
+    ("counts", "equal", results([LAP, LAP]), results([LAP, run(accounted=(IMAGES,))])),
+    ("counts", "equal", results([run(accounted=(IMAGES, SAME.model_copy(update={"complete": False}))), run(accounted=(IMAGES,))]),
+     results([LAP, run(accounted=(SAME,))])),
+    ("counts", "equal", results([LAP, LAP]), results([LAP, run(accounted=LAP.accounted, outcome=RunOutcome.FAILED)])),
+    ("healthy", 4, results([run(deployments=WORKING.model_copy(update={"healthy": 4}))]), results([run(deployments=WORKING)])),
+    ("healthy", 0, results([run(deployments=WORKING.model_copy(update={"healthy": 0}))]), results([run(deployments=DeploymentReport())])),
     ("rpa_known", "bound", results([objectives(rpa_state=Known.BOUND)]), results([objectives(rpa_state=Known.KNOWN)])),
 ]  # fmt: skip
 

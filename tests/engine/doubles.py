@@ -150,9 +150,10 @@ class MemoryInbox:
         self._waiting: deque[Event] = deque()
         self._taken: list[Event] = []
 
-    def put(self, run_id: str, event: Event) -> None:
+    def put(self, run_id: str, event: Event) -> int:
         with self._lock:
             self._waiting.append(event)
+            return len(self._waiting)
 
     def take(self, run_id: str) -> Sequence[Event]:
         with self._lock:

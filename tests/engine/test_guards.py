@@ -9,10 +9,10 @@ import pytest
 
 from dr.engine import guards
 from dr.model.evidence import Fenced, RecoveryPoint
-from dr.model.lag import ComponentView, Exposure, Finding, RegionView
+from dr.model.lag import ComponentView, Exposure, Finding, LagSample, RegionView
 from dr.model.plan import Acceptance, GuardResult
 from dr.model.words import FenceState, Guard, Intent, Known, Role, Severity, Verdict
-from tests.engine.build import START
+from tests.engine.build import START, plan
 
 RPO = timedelta(minutes=15)
 PASSED, REFUSED, OVERRIDDEN = Verdict.PASSED, Verdict.REFUSED, Verdict.OVERRIDDEN
@@ -92,6 +92,72 @@ def test_a_target_that_is_not_there_cannot_be_accepted() -> None:
     assert gone.reason == "db in west is unreachable: no answer"
 
 
+def late(east: Role, west: Role) -> ComponentView:
+    """What is unreachable did not answer in time."""
+    regions = {
+        name: RegionView(role=role, reason="no answer within 1.8 s" if role is Role.UNREACHABLE else "", late=role is Role.UNREACHABLE)
+        for name, role in (("east", east), ("west", west))
+    }
+    return ComponentView(component="db", kind="fake", at=START, regions=regions)
+
+
+@pytest.mark.parametrize("intent", list(Intent))
+def test_a_target_that_did_not_answer_in_time_is_no_target(intent: Intent) -> None:
+    """Slowness is named as what it may be, and neither it nor any acceptance makes the region reachable."""
+    everything = [accept(guard, unbounded=True) for guard in Guard]
+    result = before(intent, late(Role.PRIMARY, Role.UNREACHABLE), lost(minutes(0)), everything, "because")[Guard.TARGET_REACHABLE]
+    assert (result.verdict, result.accept) == (REFUSED, ())
+    assert result.reason == (
+        "db in west is unreachable: no answer within 1.8 s (it did not answer in time, which may be slowness and no loss)"
+    )
+
+
+def test_a_source_that_did_not_answer_in_time_is_not_called_lost() -> None:
+    """A planned move does not send a person into a failover because a machine is busy; what answered with a no is told as before."""
+    slow = before(Intent.SWITCHOVER, late(Role.UNREACHABLE, Role.SECONDARY))
+    assert Guard.PRIMARY_HEALTHY not in slow
+    results = guards.before_run(Intent.SWITCHOVER, "east", "west", [late(Role.UNREACHABLE, Role.SECONDARY)], {}, {}, [], reason="")
+    (no,) = guards.refused(results)
+    assert no.reason == (
+        "db in east is unreachable: no answer within 1.8 s (it did not answer in time, which may be slowness and no loss), "
+        "a planned move needs both sides: wait, or give east up: use failover"
+    )
+    (gone,) = guards.refused(
+        guards.before_run(Intent.SWITCHOVER, "east", "west", [view(Role.STOPPED, Role.SECONDARY)], {}, {}, [], reason="")
+    )
+    assert gone.reason == "db in east is stopped, a planned move needs both sides: use failover"
+
+
+@pytest.mark.parametrize(
+    ("intent", "seen", "slow"),
+    [
+        (Intent.SWITCHOVER, late(Role.UNREACHABLE, Role.SECONDARY), True),
+        (Intent.SWITCHOVER, late(Role.PRIMARY, Role.UNREACHABLE), True),
+        (Intent.FAILOVER, late(Role.STOPPED, Role.UNREACHABLE), True),
+        (Intent.REPROTECT, late(Role.STOPPED, Role.UNREACHABLE), True),
+        (Intent.SWITCHOVER, late(Role.STOPPED, Role.UNREACHABLE), False),
+        (Intent.SWITCHOVER, late(Role.UNREACHABLE, Role.STOPPED), False),
+        (Intent.FAILOVER, late(Role.UNREACHABLE, Role.STOPPED), False),
+        (Intent.SWITCHOVER, view(Role.PRIMARY, Role.UNREACHABLE), False),
+        (Intent.SWITCHOVER, HEALTHY, False),
+    ],
+)
+def test_only_what_did_not_answer_in_time_may_be_slow(intent: Intent, seen: ComponentView, slow: bool) -> None:
+    """Where anything that the intent needs is known to be down, or is missing for another reason, waiting is no advice."""
+    results = guards.before_run(intent, "east", "west", [seen], {}, {}, [accept(Guard.PRIMARY_HEALTHY)], reason="")
+    assert guards.maybe_slow(plan(intent=intent, views=(seen,)), results) is slow
+
+
+def test_another_reason_beside_slowness_is_a_reason() -> None:
+    """A refusal of a component that answered is not explained by one that did not."""
+    seen = late(Role.PRIMARY, Role.UNREACHABLE)
+    other = view(Role.PRIMARY, Role.STOPPED).model_copy(update={"component": "dns"})
+    results = guards.before_run(Intent.SWITCHOVER, "east", "west", [seen, other], {}, {}, [], reason="")
+    a_plan = plan(intent=Intent.SWITCHOVER, views=(seen, other))
+    assert not guards.maybe_slow(a_plan, results)
+    assert guards.maybe_slow(a_plan, [item for item in results if item.component == "db"])
+
+
 def test_a_failover_of_a_healthy_primary_needs_a_reason() -> None:
     """Refused without one; a reason or an acceptance overrides, with who or what; a lost primary needs none."""
     result = before(Intent.FAILOVER, HEALTHY)[Guard.PRIMARY_HEALTHY]
@@ -102,6 +168,34 @@ def test_a_failover_of_a_healthy_primary_needs_a_reason() -> None:
     by = before(Intent.FAILOVER, HEALTHY, None, [accept(Guard.PRIMARY_HEALTHY)])[Guard.PRIMARY_HEALTHY]
     assert (by.verdict, by.overridden_by) == (OVERRIDDEN, "lead")
     assert before(Intent.FAILOVER, DEAD)[Guard.PRIMARY_HEALTHY].verdict is PASSED
+
+
+def holding(east: Role, west: Role = Role.SECONDARY, epochs: tuple[int | None, int | None] = (None, None)) -> ComponentView:
+    """A component with data of its own."""
+    regions = {"east": RegionView(role=east, epoch=epochs[0]), "west": RegionView(role=west, epoch=epochs[1])}
+    sample = LagSample(component="data", at=START, state=Known.UNKNOWN)
+    return ComponentView(component="data", kind="fake", at=START, regions=regions, lag=sample)
+
+
+@pytest.mark.parametrize(
+    ("views", "verdict"),
+    [
+        ([holding(Role.PRIMARY), DEAD], REFUSED),  # a side part died
+        ([holding(Role.UNREACHABLE), HEALTHY], PASSED),  # the data is gone, its names are not
+        ([holding(Role.PRIMARY), HEALTHY], REFUSED),
+        ([DEAD, HEALTHY], PASSED),  # nothing here holds data: any of them counts
+        ([holding(Role.PRIMARY, Role.PRIMARY, (1, 2)), DEAD], PASSED),  # an old primary that came back is not the primary
+        ([holding(Role.PRIMARY, Role.PRIMARY), DEAD], REFUSED),
+        ([], PASSED),
+    ],
+)  # fmt: skip
+def test_what_holds_data_says_whether_the_primary_is_healthy(views: list[ComponentView], verdict: Verdict) -> None:
+    """A dead name server beside a healthy database: a failover would fence and lose what nothing forces it to."""
+    results = guards.before_run(Intent.FAILOVER, "east", "west", views, {}, {}, (), reason="")
+    found = next(item for item in results if item.name is Guard.PRIMARY_HEALTHY)
+    assert found.verdict is verdict
+    if verdict is REFUSED and DEAD in views:
+        assert "data in east: healthy and primary" in found.reason and "only db does not work there" in found.reason
 
 
 @pytest.mark.parametrize("intent", [Intent.SWITCHOVER, Intent.FAILBACK])

@@ -179,6 +179,13 @@ def test_a_planned_move_looks_at_everything_before_the_outage() -> None:
     assert not before("deployments/verify-outside", "images/prepare")
 
 
+def test_a_planned_move_without_an_outage_looks_at_everything_first_too() -> None:
+    """Neither frozen nor fenced: no other rule says the opposite, and still nothing that only the start needs waits for the outside."""
+    chains = {"db": {"prepare": "", "promote": "prepare"}, "deployments": {"prepare": "", **_ARRIVE}, "images": {"prepare": ""}}
+    assert Order(make(FAILOVER, IMAGES, chains))("deployments/verify-outside", "images/prepare")
+    assert not Order(make(SWITCHOVER, IMAGES, chains))("deployments/verify-outside", "images/prepare")
+
+
 def test_failback_is_a_switchover() -> None:
     """Both planned intents get the same edges."""
     kinds = CHAINS[SWITCHOVER]

@@ -84,7 +84,7 @@ def test_the_longest_ttl(world: World) -> None:
 
 def test_addresses_for_every_region(world: World) -> None:
     """Refused when the runbook is read."""
-    with NameServer({}) as server, pytest.raises(UsageError, match="east, west"):
+    with NameServer({}) as server, pytest.raises(UsageError, match="addresses: expected every region of the runbook; not there: west"):
         names_of(world, server, addresses={"east": ["192.0.2.1"]})
     with pytest.raises(ValueError, match="IP addresses"):
         DnsCheckConfig.model_validate({"names": ["a"], "resolvers": ["192.0.2.1"], "addresses": {"east": ["x"]}})

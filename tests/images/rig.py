@@ -33,13 +33,7 @@ from tests.postgres.rig import FixedSecrets, RealClock, poll
 ADDRESS = {"east": "127.0.40.1", "west": "127.0.50.1"}
 PASSWORD = "registry-password-not-for-any-log"
 PULL = "pull-password-not-for-any-log"
-CONF = """\
-version: 0.1
-log: {{level: error, accesslog: {{disabled: true}}}}
-storage:
-  filesystem: {{rootdirectory: {folder}/store}}
-  delete: {{enabled: true}}
-  maintenance: {{uploadpurging: {{enabled: false}}}}
+CONF = registry_server.STORING + """\
 http: {{addr: "{address}:{port}", secret: of-a-test}}
 auth:
   {auth}

@@ -47,8 +47,10 @@ def test_what_the_database_names_can_be_pulled_in_both_regions(no_lab: Lab) -> N
         no_lab.inject(Fault.model_validate({"at": "0s", "spoil": Spoil(region="west", what="image-other-digest")}))
         client = RegistryServer(no_lab.servers(), no_lab.layout.region("west")).client()
         used = named["pull/d-001"][0]
-        assert client.head(REPOSITORY, used) is None
+        assert client.head(REPOSITORY, used) == used, "the image itself is there still"
         assert client.head(REPOSITORY, "7") not in (None, used)
+        no_lab.inject(Fault.model_validate({"at": "0s", "spoil": Spoil(region="west", what="image-missing")}))
+        assert client.head(REPOSITORY, used) is None
         client.close()
     finally:
         assert no_lab.down().ok

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from psycopg.conninfo import make_conninfo
 from dr.errors import LabError, Refused, UsageError
 from dr.lab import credentials, processes
 from dr.lab.lab import Lab
-from dr.lab.layout import DNS_PORT, POSTGRES_PORT, TSIG_ALGORITHM, TSIG_NAME, ZONE, deployments
+from dr.lab.layout import CONTROL_PORT, DNS_PORT, POSTGRES_PORT, TSIG_ALGORITHM, TSIG_NAME, ZONE, deployments
 from dr.lab.link_control import link_status
 from dr.lab.postgres_server import ORCHESTRATOR
 from dr.lab.servers import occupied
@@ -199,12 +200,32 @@ def test_slow_region_is_told(lab: Lab) -> None:
 
 
 def test_cut_region_lives_and_takes_no_command(lab: Lab) -> None:
-    """A cut region serves on, and commands answer 255 until it is brought back."""
+    """A cut region serves on, and commands get no answer, neither yes nor no, until it is brought back."""
     lab.inject(_fault(cut={"region": "west"}))
-    assert _exec(lab, "west", "true").returncode == 255
+    with pytest.raises(subprocess.TimeoutExpired):
+        subprocess.run([lab.layout.region("west").exec, "true"], timeout=0.5, check=False)
+    assert not lab.status().reachable["west"]
     assert _states(lab, "west") == {"running"}
     lab.inject(_fault(bring_back={"region": "west"}))
     assert _exec(lab, "west", "true").returncode == 0
+
+
+def test_cut_region_is_silent_behind_its_door_and_nowhere_else(lab: Lab) -> None:
+    """Through the door nothing is answered and nothing refused, while the region's own address serves; brought back, both do."""
+    region = lab.layout.region("west")
+    assert _knock(region.door) == "served"
+    lab.inject(_fault(cut={"region": "west"}))
+    assert (_knock(region.door), _knock(region.address)) == ("silent", "served")
+    lab.inject(_fault(bring_back={"region": "west"}))
+    assert _knock(region.door) == "served"
+
+
+def _knock(address: str) -> str:
+    try:
+        socket.create_connection((address, CONTROL_PORT), timeout=0.3).close()
+    except TimeoutError:
+        return "silent"
+    return "served"
 
 
 def test_blackholed_link_stops_replication_and_heals(lab: Lab, clock: Clock) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,43 @@ def test_runbook_names_the_labs_secrets(monkeypatch: pytest.MonkeyPatch) -> None
     assert _at(runbook, "components", "dns", "zone") == layout.ZONE
     assert _at(runbook, "components", "dns", "tsig", "name") == layout.TSIG_NAME
     assert _at(runbook, "components", "dns", "tsig", "algorithm") == layout.TSIG_ALGORITHM
+
+
+def test_partitions_runbook_differs_in_addresses_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """runbooks/lab-partition.yaml is lab.yaml but for where dr asks region east: every such place is the door, and nothing else is."""
+    monkeypatch.delenv(layout.STATE_VARIABLE, raising=False)
+    region = Layout.find(PROJECT).region("east")
+    whole, parted = (list(_leaves(YAML(typ="safe").load(PROJECT / "runbooks" / f"{name}.yaml"))) for name in ("lab", "lab-partition"))
+    assert [path for path, _ in whole] == [path for path, _ in parted]
+    changed = {path: (before, after) for (path, before), (_, after) in zip(whole, parted, strict=True) if before != after}
+    assert changed == {
+        path: (before, before.replace(region.address, region.door))
+        for path, before in whole
+        if isinstance(before, str) and region.address in before and path != "components.dns.regions.east.address"  # where names lead users
+    }
+    assert len(changed) == 4
+
+
+def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _leaves(item, f"{path}.{key}".lstrip("."))
+    else:
+        yield path, value
+
+
+def test_doors_lead_to_every_server_of_their_region(tmp_path: Path) -> None:
+    """Each door has an address of its own and serves every port of its region, those of the extra parts too; names over both protocols."""
+    lab = Layout(tmp_path / "state", tmp_path / "state")
+    credentials.make_secrets(lab)
+    config = link_config(lab, None, [18200, 18600])
+    assert {door.region: (door.address, door.to_address) for door in config.doors} == {
+        region.name: (region.door, region.address) for region in lab.regions
+    }
+    for door in config.doors:
+        assert {18200, 18600, layout.POSTGRES_PORT, layout.DNS_PORT, layout.PUBLIC_PORT, layout.CONTROL_PORT} == set(door.tcp)
+        assert door.udp == (layout.DNS_PORT,)
+    assert len({place for region in lab.regions for place in (region.address, region.link, region.door)}) == 6
 
 
 def test_ports_are_below_the_ephemeral_range() -> None:
@@ -156,6 +194,24 @@ def test_exec_runs_its_arguments_unchanged_in_the_region(tmp_path: Path) -> None
     assert done.returncode == 7
     reach.disconnect(region)
     assert subprocess.run([region.exec, "true"], capture_output=True, check=False).returncode == 255
+
+
+def test_exec_gets_no_answer_from_a_silent_region(tmp_path: Path) -> None:
+    """Packets vanish: the command waits, runs nothing, and gets through when they do again; as with ssh without a time limit."""
+    region, _ = _script(tmp_path)
+    reach.connect(region)
+    reach.silence(region)
+    ran = tmp_path / "ran"
+    with subprocess.Popen([region.exec, "touch", str(ran)]) as waiting:
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(0.3)
+        assert not ran.exists()
+        reach.connect(region)
+        assert waiting.wait(20) == 0
+    assert ran.exists()
+    reach.silence(region)
+    reach.disconnect(region)
+    assert subprocess.run([region.exec, "true"], capture_output=True, check=False, timeout=20).returncode == 255
 
 
 def test_secrets_are_private_and_new_each_time(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ def world(clock: Clock) -> LabWorld:
 
 
 def test_the_labs_runbooks_are_its_own(world: LabWorld) -> None:
-    """Both that ship."""
-    for name in ("lab", "lab-tight"):
+    """All that ship."""
+    for name in ("lab", "lab-tight", "lab-partition"):
         world.own(load_runbook(PROJECT / "runbooks" / f"{name}.yaml"))
 
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from dr.ports import AttemptContext, Look, Seen, Site, Step
 from dr.providers.selfhosted.s3 import S3Bucket
 from dr.providers.selfhosted.s3.sign import Keys
 from dr.providers.selfhosted.s3.wire import Store
+from tests.attempt import perform
 from tests.postgres.rig import FixedSecrets, RealClock
 
 ADDRESS = {"east": "127.0.40.1", "west": "127.0.50.1"}
@@ -236,18 +237,7 @@ class Bucket:
 
     def perform(self, step: Step, intent: Intent, source: str, target: str, seconds: float = 20) -> Seen:
         """One attempt of one step, as the engine does it."""
-        context = self.context(step, intent, source, target, seconds)
-        seen = step.operation.observe(context)
-        found = list(seen.evidence)
-        if seen.look is Look.NEEDED:
-            found += step.operation.preserve(context)
-            found += step.operation.act(replace(context, evidence=(*context.evidence, *found)))
-            context = replace(context, evidence=(*context.evidence, *found))
-            seen = step.operation.verify(context)
-            while seen.look is Look.NEEDED and self.clock.monotonic() < context.deadline:
-                self.clock.sleep(0.02)
-                seen = step.operation.verify(context)
-            found += seen.evidence
+        seen, found = perform(step, self.context(step, intent, source, target, seconds))
         self.evidence += found
         return seen
 

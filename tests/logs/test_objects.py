@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dr.providers.selfhosted.s3 import control
 from dr.providers.selfhosted.s3.control import Keys, Marker
-from dr.providers.selfhosted.s3.objects import Difference, Item, Way, compare, repair, same, way
+from dr.providers.selfhosted.s3.objects import Difference, Item, Way, compare, overtaken, repair, same, way
 from dr.providers.selfhosted.s3.preserve import path_of
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -119,3 +119,15 @@ def test_no_key_leads_out_of_the_folder(key: str) -> None:
 def test_nothing_compared_is_nothing_unequal() -> None:
     """Two empty buckets."""
     assert compare({}, {}, ".dr/") == Difference(checked=0)
+
+
+@pytest.mark.parametrize(
+    ("arrived", "failed"),
+    [(None, ""), (100, ""), (160, ""), (161, "a"), (221, "ab")],
+    ids=["nothing arrives", "it stands still", "not long enough", "one overtaken", "both"],
+)
+def test_failed_is_what_was_overtaken_for_long(arrived: int | None, failed: str) -> None:
+    """A minute here. Age alone says nothing: a replication that stands still has failed at none of what waits."""
+    behind = [item("b", seconds=160), item("a", seconds=100), item("c", seconds=400)]
+    found = overtaken(behind, None if arrived is None else NOON + timedelta(seconds=arrived), timedelta(minutes=1))
+    assert [one.key for one in found] == list(failed)

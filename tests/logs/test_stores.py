@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -48,6 +49,20 @@ def another_second(bucket: Bucket, region: str) -> None:
 
     before = now()
     poll(lambda: now() > before, "another second")
+
+
+def test_a_packed_object_is_copied_packed(bucket: Bucket) -> None:
+    """A log with ``content-encoding: gzip`` keeps its bytes: unpacked on the way it could not be read any more. Nor need they be gzip."""
+    for key, content in {LOGS[0]: gzip.compress(b"one line\n" * 50), LOGS[1]: b"this was never packed"}.items():
+        east, west = bucket.store("east"), bucket.store("west")
+        east.put(key, content, {"content-encoding": "gzip", "content-type": "text/plain"})
+        found = east.get(key)
+        assert found is not None
+        assert found.content == content
+        west.put(f"{key}.copy", found.content, found.headers)
+        copied = west.get(f"{key}.copy")
+        assert copied is not None
+        assert (copied.content, copied.headers["content-encoding"]) == (content, "gzip")
 
 
 def lose_east(bucket: Bucket, stores: Pair) -> None:
@@ -142,6 +157,39 @@ def test_objects_that_never_arrive_hold_the_recovery_point_back(bucket: Bucket, 
     other = bucket.kind().view().lag
     assert other is not None
     assert other.recovery_point == sample.recovery_point
+    kind.close()
+
+
+def test_objects_that_were_overtaken_have_failed(bucket: Bucket, stores: Pair) -> None:
+    """Two never come while heartbeats go on arriving: pending at first, then failed and named; a look of another process says so, too."""
+    bucket.put("east", *LOGS)
+    arrive(bucket, "west", *LOGS)
+    stores.send("sync", signal.SIGSTOP)
+    for key in LOGS[:2]:
+        bucket.store("west").delete(key)
+    patient, kind = bucket.kind(), bucket.kind(failed_after=timedelta(seconds=2))
+    poll(lambda: patient.sample("east").behind_items == 2, "the missing objects to be counted")
+    assert patient.sample("east").failed_items == 0
+
+    def failed() -> bool:
+        bucket.store("west").put(control.Keys(".dr/").heartbeat("east"), control.heartbeat_body("logs", "east", bucket.clock.now()))
+        return kind.sample("east").failed_items == 2
+
+    poll(failed, "the overtaken objects to count as failed")
+    sample = kind.sample("east")
+    assert (sample.behind_items, sample.behind_bytes, set(sample.failed_named)) == (0, 0, set(LOGS[:2]))
+    bucket.samples.newest["logs"] = sample
+    view = bucket.kind().view()
+    assert view.lag is not None
+    assert view.lag.failed_items == 2
+    assert [item.severity for item in view.findings if "2 objects failed to replicate" in item.fact] == [Severity.WARNING]
+    bucket.samples.newest["logs"] = sample.model_copy(update={"failed_items": 0, "failed_named": ()})
+    none = bucket.kind().view().lag
+    assert none is not None and (none.behind_items, none.failed_items) == (0, 0)
+    bucket.samples.newest["logs"] = sample.model_copy(update={"at": sample.at - timedelta(minutes=1)})
+    stale = bucket.kind().view().lag
+    assert stale is not None and (stale.behind_items, stale.failed_items) == (None, None)
+    patient.close()
     kind.close()
 
 
@@ -466,7 +514,8 @@ def test_a_person_with_curl_does_the_same(bucket: Bucket) -> None:
     def typed(command: str) -> subprocess.CompletedProcess[str]:
         assert SECRET not in command
         environment = {**os.environ, "ACCESS": ACCESS, "SECRET": SECRET}
-        return subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment, timeout=60, check=False)
+        where, argv = bucket.place, ["bash", "-c", command]
+        return subprocess.run(argv, cwd=where, capture_output=True, text=True, env=environment, timeout=60, check=False)
 
     kind = bucket.kind()
     steps = {step.spec.verb: step.spec for step in kind.steps(*TO_WEST)}
@@ -481,4 +530,6 @@ def test_a_person_with_curl_does_the_same(bucket: Bucket) -> None:
     poll(lambda: kind.sample("east").recovery_point is not None, "the heartbeat to arrive")
     assert '"region": "east"' in typed(kind.question("west").recovery_point).stdout
     follow = next(step.spec for step in kind.steps(*BACK) if step.spec.verb is Verb.FOLLOW)
-    poll(lambda: typed(follow.check_by_hand).returncode == 0, "both listings to be the same")
+    for command in (follow.by_hand, follow.check_by_hand):
+        done = typed(command)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"

@@ -102,6 +102,20 @@ def test_the_lag_is_never_smaller_than_what_is_known_to_be_missing() -> None:
     assert (other.lag, other.behind_items) == (timedelta(seconds=2), None)
 
 
+def test_what_failed_is_told_apart_from_what_is_pending() -> None:
+    """Counted and named in the sample; it holds the recovery point back, and is a warning even where the primary is gone."""
+    pending = Pending("east", ago(1), 2, 200, ago(900), failed=5, failed_named=("a/1", "a/2", "a/3"))
+    sample = decide("logs", NOON, "east", copy(east=ago(2)), copy(east=ago(1)), pending)
+    assert (sample.behind_items, sample.behind_bytes, sample.failed_items, sample.failed_named) == (2, 200, 5, ("a/1", "a/2", "a/3"))
+    assert (sample.recovery_point, sample.reason) == (ago(900), "2 objects of east have not arrived; 5 objects of east failed to arrive")
+    for east in (Look(copy(east=ago(1))), NotServed("gone", refused=True)):
+        told = [item for item in seen(east, Look(copy(east=ago(2))), sample).findings if item.severity is Severity.WARNING]
+        assert any("5 objects failed to replicate: a/1, a/2, a/3 and 2 more" in item.fact and item.fix for item in told)
+    only_pending = decide("logs", NOON, "east", copy(east=ago(2)), copy(east=ago(1)), Pending("east", ago(1), 2, 200, ago(9)))
+    assert only_pending.failed_items == 0
+    assert not any("failed" in item.fact for item in seen(Look(copy()), Look(copy()), only_pending).findings)
+
+
 def test_a_silent_primary_makes_a_bound_and_a_silent_secondary_nothing() -> None:
     """Unknown is never zero."""
     gone = NotServed("gone", refused=True)

@@ -71,7 +71,7 @@ class FakeKind:
         moment = self.clock.now()
         return LagSample(
             component=self.name, at=moment, state=Known.KNOWN, lag=timedelta(seconds=0.2), recovery_point=moment - timedelta(seconds=0.2),
-            behind_bytes=512,
+            behind_bytes=512, behind_items=2, failed_items=0,
         )  # fmt: skip
 
     def view(self) -> ComponentView:

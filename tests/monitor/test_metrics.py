@@ -84,6 +84,7 @@ def test_a_healthy_platform(world: World) -> None:
     db = ("db",)
     assert found["dr_replication_lag_seconds"] == {db: 0.2}
     assert found["dr_recovery_point_timestamp_seconds"][db] == pytest.approx(NOW.timestamp() + 2 - 0.2)
+    assert (found["dr_replication_behind_items"], found["dr_replication_failed_items"]) == ({db: 2}, {db: 0})
     assert found["dr_exposure_seconds"][db] == pytest.approx(1.2)
     assert found["dr_exposure_known"] == {db: 1}
     assert found["dr_sample_age_seconds"][db] == pytest.approx(1)
@@ -128,7 +129,8 @@ def test_what_is_unknown_has_no_series(world: World) -> None:
         assert found["dr_exposure_known"] == {("db",): 0}
         assert found["dr_sample_age_seconds"][("db",)] == 61
     assert "dr_replication_lag_seconds" not in unknown
-    assert "dr_recovery_point_timestamp_seconds" not in unknown
+    for name in ("dr_recovery_point_timestamp_seconds", "dr_replication_behind_items", "dr_replication_failed_items"):
+        assert name not in unknown
     assert unknown["dr_failover_ready"] == {("yes",): 0, ("with-acceptance",): 0, ("no",): 1}
 
 

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from dr.model.words import Guard, Intent
 from dr.ports import AttemptContext, Kind, Look, Seen, Site, Step
 from dr.providers.generic.host import CommandHost
 from dr.providers.selfhosted.postgres import Postgres
+from tests.attempt import perform
 
 ADDRESS = {"east": "127.0.40.1", "west": "127.0.50.1"}
 PASSWORD = "not-for-any-log"
@@ -288,19 +289,8 @@ class Pair:
     def perform(self, step: Step, intent: Intent, source: str, target: str, *, split: bool = False) -> Seen:
         """One attempt of one step. What it found is kept for the next steps; what it raises is raised."""
         accepted = Acceptance(guard=Guard.FENCE, actor="test", reason="test", at=self.clock.now())
-        context = self.context(step, intent, source, target, (accepted,) if split else ())
         began = self.clock.monotonic()
-        seen = step.operation.observe(context)
-        found = list(seen.evidence)
-        if seen.look is Look.NEEDED:
-            found += step.operation.preserve(context)
-            found += step.operation.act(replace(context, evidence=(*context.evidence, *found)))
-            context = replace(context, evidence=(*context.evidence, *found))
-            seen = step.operation.verify(context)
-            while seen.look is Look.NEEDED and self.clock.monotonic() < context.deadline:
-                time.sleep(0.01)
-                seen = step.operation.verify(context)
-            found += seen.evidence
+        seen, found = perform(step, self.context(step, intent, source, target, (accepted,) if split else ()))
         self.seconds[step.spec.id.partition("/")[2]] = self.clock.monotonic() - began
         self.evidence += found
         return seen

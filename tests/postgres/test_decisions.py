@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from dr.model.runbook import SecretRef
 from dr.model.words import Known, Role, Severity
+from dr.providers.registry import BUILT_IN
 from dr.providers.selfhosted.postgres.config import Follows, PostgresConfig, RegionServer
 from dr.providers.selfhosted.postgres.connect import Reach, scrubbed
 from dr.providers.selfhosted.postgres.facts import Heartbeat, Posture, Reading, Rights, Setting, Slot, Unread
@@ -148,6 +150,8 @@ def test_servers_that_somebody_else_promotes_are_recognised(seen: Posture, who: 
     assert managed is not None
     assert managed[0] == who
     assert managed[1]
+    assert set(re.findall(r"of kind (\S+)", managed[1])) <= set(BUILT_IN), "a next step that can be taken"
+    assert "AWS" not in managed[1]
     assert any(severity is Severity.ERROR and who in fact for severity, fact in facts(posture(), replace(seen, slots=seen.slots)))
 
 

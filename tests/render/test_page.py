@@ -19,7 +19,7 @@ from dr.ports import Questioned
 from tests.render.sheet import Written, steps
 
 ROOT = Path(__file__).parents[2]
-RUNBOOKS = ("lab.yaml", "platform.yaml")
+RUNBOOKS = ("lab.yaml", "platform.yaml", "careful.yaml")
 WAY = {Intent.FAILOVER: ("east", "west"), Intent.SWITCHOVER: ("east", "west"), Intent.FAILBACK: ("west", "east"),
        Intent.REPROTECT: ("east", "west")}  # fmt: skip
 PLACEHOLDER = re.compile(r"(?<![$\"'{\w])(?:[A-Z]{2,}_[A-Z_]+|TOKEN_FILE|HOSTNAME|THE LIST|FORK)(?![\w:])")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from dr.model.base import Json
@@ -10,7 +11,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,), "array": (list,), "string": (str,), "number": (int, float), "integer": (int,), "boolean": (bool,),
     "null": (type(None),),
 }  # fmt: skip
-_IGNORED = {"title", "description", "default", "format", "$defs", "minimum", "readOnly"}
+_IGNORED = {"$schema", "title", "description", "default", "format", "$defs", "minimum", "maximum", "exclusiveMinimum", "readOnly"}
 
 
 def problems(value: Json, schema: Json, where: str = "$", root: Json = None) -> list[str]:
@@ -64,5 +65,11 @@ _CHECKS: dict[str, Callable[[Json, Json, str, Json, Json], list[str]]] = {
     "$ref": _ref, "type": _type, "anyOf": _any, "properties": _properties, "required": _required, "additionalProperties": _additional,
     "items": _items,
     "enum": lambda value, wanted, where, _root, _schema: [] if value in wanted else [f"{where}: {value!r} is not one of {wanted}"],
+    "pattern": lambda value, wanted, where, _root, _schema: (
+        [] if not isinstance(value, str) or re.search(wanted, value) else [f"{where}: {value!r} does not match {wanted}"]
+    ),
+    "minItems": lambda value, wanted, where, _root, _schema: (
+        [] if not isinstance(value, list) or len(value) >= wanted else [f"{where}: {len(value)} items, at least {wanted} expected"]
+    ),
     "const": lambda value, wanted, where, _root, _schema: [] if value == wanted else [f"{where}: {value!r} is not {wanted!r}"],
 }  # fmt: skip

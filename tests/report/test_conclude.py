@@ -80,6 +80,21 @@ def test_a_target_that_is_not_whole_names_both_ways_out() -> None:
     assert refused("metadata-db") == f"dr status {RUNBOOK} · start metadata-db in west, then give the same command again"
 
 
+@pytest.mark.parametrize("late", [True, False])
+def test_what_did_not_answer_in_time_is_asked_again(late: bool) -> None:
+    """The hint of a refusal says to look at the load and to come again, not to start what may well run; a planned move's, too."""
+    def refused(intent: Intent) -> str:
+        west = RegionView(role=Role.UNREACHABLE, reason="no answer within 1.8 s", late=late)
+        view = ComponentView(component="dns", kind="fake", at=at(0.9), regions={"east": RegionView(role=Role.PRIMARY), "west": west})
+        no = result(name=Guard.TARGET_REACHABLE, verdict=Verdict.REFUSED, reason="dns in west is unreachable", component="dns")
+        story = Story().start(plan(usual_steps(), intent=intent, guards=(no,), views=(view,)), document={"home": "east", "components": {}})
+        return report(story.over(1.2, RunOutcome.REFUSED, "target-reachable")).hint
+
+    told = "look at the load there and on this machine" if late else "start dns in west"
+    for intent in (Intent.SWITCHOVER, Intent.FAILOVER):
+        assert refused(intent) == f"dr status {RUNBOOK} · {told}, then give the same command again"
+
+
 def test_a_predicted_miss_is_a_deviation_with_the_time_that_was_left() -> None:
     """Said before it happened: how long before. Once it is too late it does not say so."""
     story = failover()

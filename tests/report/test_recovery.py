@@ -81,6 +81,14 @@ def test_a_fence_that_was_not_acknowledged_is_a_recorded_split_where_it_was_acce
     assert report(failover(acceptances=())).fence.state is FenceState.UNACKNOWLEDGED
 
 
+def test_a_fence_that_was_not_tried_is_not_called_unanswered() -> None:
+    """Both stay unacknowledged for programs; who reads is told whether anybody asked."""
+    before = report(Story().start(plan(usual_steps())))
+    assert (before.fence.state, before.fence.tried, before.fence.evidence) == (FenceState.UNACKNOWLEDGED, False, "no fence was tried")
+    begun = report(Story().start(plan(usual_steps())).begin("metadata-db/fence", 1.21))
+    assert (begun.fence.state, begun.fence.tried, begun.fence.evidence) == (FenceState.UNACKNOWLEDGED, True, "metadata-db/fence running")
+
+
 def test_an_acknowledged_fence_wins_over_an_acceptance_given_in_advance() -> None:
     """What was accepted and did not come to pass is no split."""
     found = report(failover(fence=fenced(0.3), recovery=point(0.3, complete=True)))

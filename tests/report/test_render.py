@@ -11,13 +11,14 @@ from xml.etree import ElementTree
 import pytest
 from pydantic import ValidationError
 
+from dr.config.outputs import schema_of
 from dr.model.base import Json
 from dr.model.lag import LagSample
 from dr.model.period import PeriodReport
 from dr.model.report import DrillReport, ExpectationReport, FaultReport, HostnameReport, RunReport, TruthReport
 from dr.model.truth import CleanUp
 from dr.model.words import Known, Outcome, RunOutcome
-from dr.report.assess import drill_schema, run_report, run_schema
+from dr.report.assess import run_report
 from dr.report.html import render_drill, render_run
 from dr.report.junit import junit
 from tests.report.build import Story, at, failover, plan, usual_steps
@@ -181,8 +182,8 @@ def wire(report: RunReport | DrillReport | PeriodReport) -> Json:
 def test_real_reports_match_their_published_schemas() -> None:
     """dr.run/1 and dr.drill/1: what is printed validates, and reads back equal."""
     run, drill = a_run(), a_drill(a_run(), a_run())
-    assert problems(wire(run), run_schema()) == []
-    assert problems(wire(drill), drill_schema()) == []
+    assert problems(wire(run), schema_of("dr.run/1")) == []
+    assert problems(wire(drill), schema_of("dr.drill/1")) == []
     assert wire(run)["schema"] == "dr.run/1"
     assert DrillReport.model_validate_json(drill.model_dump_json(by_alias=True)) == drill
 
@@ -190,9 +191,9 @@ def test_real_reports_match_their_published_schemas() -> None:
 def test_the_schema_refuses_what_is_no_report() -> None:
     """An outcome that is not one of the words, a missing field, a field too many: the check above can fail."""
     good = wire(a_run())
-    assert problems(good | {"outcome": "great"}, run_schema())
-    assert problems({name: value for name, value in good.items() if name != "epoch"}, run_schema())
-    assert problems(good | {"extra": 1}, run_schema())
+    assert problems(good | {"outcome": "great"}, schema_of("dr.run/1"))
+    assert problems({name: value for name, value in good.items() if name != "epoch"}, schema_of("dr.run/1"))
+    assert problems(good | {"extra": 1}, schema_of("dr.run/1"))
     with pytest.raises(ValidationError):
         RunReport.model_validate(good | {"extra": 1})
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from dr.model.events import StepEnded
 from dr.model.evidence import Accounted, Evidence, Identities, TaskCount
 from dr.model.lag import Finding
@@ -83,6 +85,26 @@ def test_identities_that_were_not_compared_are_a_deviation_and_a_debt() -> None:
     again = with_facts(compared(-9), run_id="r2")
     assert not [item for item in open_debt([silent.records(), again.records()]) if item.kind is DebtKind.DRIFT]
     assert not [text for text in report(again).deviations if "identities" in text]
+
+
+@pytest.mark.parametrize("explained", [True, False])
+def test_contents_that_differ_and_history_that_is_missing_are_said(explained: bool) -> None:
+    """I7: names and numbers, as deviation, debt and on the page; rows that the recovery point accounts for are a number and no debt."""
+    fact = Identities(
+        component="deployments", checked=5, changed=(), missing=(), created_later=(), before_taken_at=at(-9), before_sha256="aa",
+        after_sha256="bb", contents=("d-001.variable.token",), rows={"dag_run": 15, "xcom": 3}, fewer={"d-002.dag_run": 4},
+        fewer_explained=explained,
+    )  # fmt: skip
+    found = report(with_facts(fact))
+    lost = "" if explained else ", 4 rows of d-002.dag_run missing"
+    assert f"deployments: d-001.variable.token differs{lost}" in found.deviations
+    [debt] = [item.text for item in found.debt if item.kind is DebtKind.DRIFT]
+    assert debt == f"identities differ: d-001.variable.token changed{lost}"
+    who = found.identities
+    assert (who.contents, who.fewer, who.fewer_explained) == (("d-001.variable.token",), {"d-002.dag_run": 4}, explained)
+    text = Page(render_run(found)).text
+    assert "History before dag_run 15, xcom 3 rows" in text
+    assert f"d-002.dag_run 4 {'newer than the recovery point' if explained else '✗ unexplained'}" in text
 
 
 def test_lost_tasks_are_unknown_unless_everything_arrived() -> None:

@@ -9,13 +9,18 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from dr.config.scenario import load_scenario
 from dr.model.report import DrillReport
+from dr.model.words import RunOutcome
 
 ROOT = Path(__file__).parents[2]
 SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))
 LONGEST_SECONDS = 420
-LONG = {"round-trip-five", "platform-scale"}
-"""Those that take minutes."""
+LONG = {
+    "round-trip-five", "platform-scale", "scale-80", "log-filer-behind", "log-replication-stalled", "planned-long-ttl", "frozen-region",
+    "failover-during-failback",
+}  # fmt: skip
+"""Those that take longest: ``make test-all``."""
 PARAMETERS = [pytest.param(path, id=path.stem, marks=[pytest.mark.long] if path.stem in LONG else []) for path in SCENARIOS]
 
 
@@ -41,9 +46,26 @@ def test_the_drill_passes(path: Path, tmp_path: Path) -> None:
 
 
 def test_every_promised_scenario_is_there() -> None:
-    """The seven of the spine, and the bad days that need no other servers."""
+    """The seven of the spine, every bad day that was promised, and the whole platform's own."""
     assert {path.stem for path in SCENARIOS} >= {
         "region-outage", "region-outage-lagging-link", "planned-switchover", "round-trip", "orchestrator-killed", "scale-80",
         "refused-exposure", "frozen-primary", "frozen-region", "partition", "old-primary-returns", "both-regions-lost", "two-operators",
         "failover-during-failback", "switchover-turned", "target-dns-down", "cached-too-long", "capacity-missing", "only-database-lost",
+        "careful-switchover",
+        "planned-long-ttl", "platform-outage", "platform-scale", "round-trip-five", "log-replication-stalled", "log-filer-behind",
+        "image-missing", "image-missing-accepted", "image-other-digest", "secret-missing", "secret-undecryptable", "fernet-differs",
+        "certificate-missing", "certificate-expired",
     }  # fmt: skip
+
+
+def test_every_refusal_bites_on_its_own_reason() -> None:
+    """Exit 3, 4 and 5 could have any cause: who expects one names the text or the objective; a refused run its guard, and no promotion."""
+    for path in SCENARIOS:
+        expect = load_scenario(path).expect
+        codes = {expect.exit_code, *(expect.exit_codes or ()), *(expect.exit_codes_any_order or ())}
+        if codes & {3, 4}:
+            assert expect.says or expect.waited_for, path.stem
+        if 5 in codes:
+            assert expect.rto_met is False or expect.rpo_met is False, path.stem
+        if expect.outcome is RunOutcome.REFUSED:
+            assert expect.refused_by is not None and expect.promotions == 0, path.stem

@@ -74,3 +74,33 @@ def test_a_damaged_inbox_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StateUnreadable):
         SqliteInbox(tmp_path).take("run")
     inbox.close()
+
+
+def test_what_was_asked_can_be_withdrawn(tmp_path: Path) -> None:
+    """By its number, until somebody took it; twice, or nothing at all, does no harm."""
+    inbox, other = SqliteInbox(tmp_path), SqliteInbox(tmp_path)
+    inbox.withdraw([])
+    assert list(tmp_path.iterdir()) == []
+    numbers = [inbox.put("run", request) for request in REQUESTS]
+    assert numbers == sorted(set(numbers))
+    inbox.withdraw([numbers[0], numbers[2]])
+    inbox.withdraw(numbers[:1])
+    assert other.take("run") == REQUESTS[1:2]
+    inbox.close()
+    other.close()
+
+
+def test_old_requests_of_some_kinds_are_dropped(tmp_path: Path) -> None:
+    """Up to a number, of one run, and named; the others, and what comes later, are taken."""
+    inbox, later = SqliteInbox(tmp_path), CancelRequested(actor="lead", reason="now")
+    assert (inbox.newest(), inbox.drop("run", 0, (CancelRequested,))) == (0, [])
+    assert list(tmp_path.iterdir()) == []
+    for request in (*REQUESTS, CancelRequested(actor="ann", reason="then")):
+        inbox.put("run", request)
+    inbox.put("elsewhere", CancelRequested(actor="eve"))
+    newest = inbox.newest()
+    inbox.put("run", later)
+    assert inbox.drop("run", newest, (CancelRequested,)) == [CancelRequested(actor="ann", reason="then")]
+    assert inbox.take("run") == [*REQUESTS, later]
+    assert inbox.take("elsewhere") == [CancelRequested(actor="eve")]
+    inbox.close()

@@ -8,14 +8,14 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from dr.errors import LeaseLost, RunInFlight, StateUnreadable
-from dr.store.lease import SqliteLease
+from dr.store.lease import Mark, SqliteLease
 from dr.store.processes import Life, ProcessIdentity, this_process
 from tests.store.build import HandClock
 
@@ -256,3 +256,90 @@ def test_a_process_is_judged_only_from_its_own_place() -> None:
     me = this_process()
     assert me.life() is Life.ALIVE
     assert ProcessIdentity("elsewhere", me.pid, me.started).life() is Life.UNKNOWN
+    host, boot, namespace = me.place.split(" ")
+    assert ProcessIdentity(f"{host} {boot} pid:[1]", me.pid, me.started).life() is Life.UNKNOWN
+    assert ProcessIdentity(f"{host} another {namespace}", me.pid, me.started).life() is Life.GONE
+    assert ProcessIdentity(f"{host} - {namespace}", me.pid, me.started).life() is Life.UNKNOWN, "it could not tell its boot"
+    assert ProcessIdentity(f"other another {namespace}", me.pid, me.started).life() is Life.UNKNOWN
+
+
+def rebooted(directory: Path) -> None:
+    """Makes the holder one of an earlier boot of this machine."""
+    host, _, namespace = this_process().place.split(" ")
+    connection = sqlite3.connect(directory / "lease.db")
+    connection.execute("UPDATE lease SET place = ?", (f"{host} 0000-an-earlier-boot {namespace}",))
+    connection.commit()
+    connection.close()
+
+
+def test_no_holder_outlives_a_reboot_of_its_host(tmp_path: Path) -> None:
+    """Its pid may be somebody else's by now: gone, and taken over at once."""
+    SqliteLease(tmp_path, HandClock()).acquire("airflow", "run-1", "ann@here pid 1531")
+    rebooted(tmp_path)
+    clock = HandClock()
+    mine = SqliteLease(tmp_path, clock)
+    seen = mine.look("airflow")
+    assert seen is not None and (seen.alive, seen.life) == (False, Life.GONE)
+    assert mine.watch("airflow") == seen
+    assert mine.acquire("airflow", "run-2", "bob") == 2
+    assert clock.seconds == 1000
+    mine.release()
+
+
+def test_a_silent_holder_elsewhere_is_watched_once(tmp_path: Path) -> None:
+    """Gone after its whole lease time without a renewal; who takes the lease after that does not wait for it again."""
+    SqliteLease(tmp_path, HandClock(), lasts=timedelta(seconds=25)).acquire("airflow", "run-1", "ann@far pid 1")
+    elsewhere(tmp_path)
+    clock = HandClock()
+    silent: dict[str, Mark] = {}
+    first = SqliteLease(tmp_path, clock, lasts=LASTS, silent=silent).watch("airflow")
+    assert first is not None and (first.life, first.alive, first.run_id) == (Life.GONE, False, "run-1")
+    assert 1025 <= clock.seconds < 1026
+    waited = clock.seconds
+    mine = SqliteLease(tmp_path, clock, lasts=LASTS, silent=silent)
+    assert mine.watch("airflow") == first
+    assert mine.acquire("airflow", "run-2", "bob") == 2
+    assert clock.seconds == waited
+    mine.release()
+
+
+def test_what_stood_still_once_is_waited_for_again_when_it_moved(tmp_path: Path) -> None:
+    """A holder that was silent and renewed later is alive: the memory of its silence counts for that silence only."""
+    far = SqliteLease(tmp_path, HandClock(), lasts=LASTS)
+    far.acquire("airflow", "run-1", "ann@far pid 1")
+    elsewhere(tmp_path)
+    clock = HandClock()
+    silent: dict[str, Mark] = {}
+    mine = SqliteLease(tmp_path, clock, lasts=LASTS, silent=silent)
+    mine.watch("airflow")
+    far.renew()
+    began = clock.seconds
+    assert mine.acquire("airflow", "run-2", "bob") == 2
+    assert clock.seconds - began >= 10
+    mine.release()
+
+
+def test_a_holder_elsewhere_that_renews_is_alive(tmp_path: Path) -> None:
+    """Its first sign of life ends the watching; a release does, too."""
+    far = SqliteLease(tmp_path, HandClock(), lasts=LASTS)
+    far.acquire("airflow", "run-1", "ann@far pid 1")
+    elsewhere(tmp_path)
+
+    class Moving(HandClock):
+        """While we sleep, the other side does something."""
+
+        def __init__(self, act: Callable[[], None]) -> None:
+            super().__init__()
+            self.act = act
+
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            self.act()
+
+    clock = Moving(far.renew)
+    seen = SqliteLease(tmp_path, clock, lasts=LASTS).watch("airflow")
+    assert seen is not None and (seen.life, seen.alive) == (Life.ALIVE, True)
+    assert clock.seconds < 1001
+    over = SqliteLease(tmp_path, Moving(far.release), lasts=LASTS).watch("airflow")
+    assert over is not None and (over.released, over.alive) == (True, False)
+    assert SqliteLease(tmp_path, clock).watch("other") is None

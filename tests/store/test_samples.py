@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import sqlite3
 import stat
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -51,6 +54,18 @@ def test_nothing_is_there_before_the_first_sample(tmp_path: Path) -> None:
     assert samples.identities("airflow", "deployments") is None
     samples.add("airflow", [])
     assert not (tmp_path / "none").exists()
+
+
+def test_samples_of_an_earlier_version_are_readable(tmp_path: Path) -> None:
+    """What they did not count yet is unknown, not zero."""
+    samples = SqliteSamples(tmp_path)
+    samples.add("airflow", [sample("logs", 1)])
+    samples.close()
+    body = sample("logs", 2).model_dump(mode="json", exclude={"failed_items", "failed_named"})
+    with contextlib.closing(sqlite3.connect(tmp_path / "samples.db")) as connection, connection:
+        connection.execute("INSERT INTO sample SELECT runbook, component, at + 1000000, ? FROM sample", (json.dumps(body),))
+    newest = SqliteSamples(tmp_path).latest("airflow")["logs"]
+    assert (newest.at, newest.failed_items, newest.failed_named) == (after(2), None, ())
 
 
 def test_newest_and_history(tmp_path: Path) -> None:

@@ -8,10 +8,9 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,12 +23,13 @@ from dr.model.evidence import Evidence
 from dr.model.plan import Acceptance
 from dr.model.runbook import Region, SecretRef
 from dr.model.words import Guard, Intent
-from dr.ports import AttemptContext, Look, Seen, Site, Step
+from dr.ports import AttemptContext, Seen, Site, Step
 from dr.providers.selfhosted.vault import VaultKv
 from dr.providers.selfhosted.vault.secret import Secret, Value
 from dr.providers.selfhosted.vault.store import Store
 from dr.providers.selfhosted.vault.wire import Server
 from dr.store.samples import SqliteSamples
+from tests.attempt import perform
 from tests.postgres.rig import RealClock, free_port, new_place, poll
 
 ADDRESS = {"east": "127.0.40.1", "west": "127.0.50.1"}
@@ -252,17 +252,7 @@ class Pair:
         )  # fmt: skip
 
     def perform(self, step: Step, intent: Intent, source: str, target: str) -> Seen:
-        context = self.context(step, intent, source, target)
-        seen = step.operation.observe(context)
-        found = list(seen.evidence)
-        if seen.look is Look.NEEDED:
-            found += step.operation.act(context)
-            context = replace(context, evidence=(*context.evidence, *found))
-            seen = step.operation.verify(context)
-            while seen.look is Look.NEEDED and self.clock.monotonic() < context.deadline:
-                time.sleep(0.01)
-                seen = step.operation.verify(context)
-            found += seen.evidence
+        seen, found = perform(step, self.context(step, intent, source, target))
         self.evidence += found
         return seen
 

@@ -74,7 +74,7 @@ def private(lab: Lab) -> None:
     """Keys and tokens are files for their owner only, and each token may do what it is for."""
     files = [path for path in lab.layout.secrets.iterdir() if path.name.startswith(NAME)]
     assert len(files) == 8 and all(path.stat().st_mode & 0o777 == 0o600 for path in files)
-    for role, may, may_not in (("openbao-runtime", "deployments/d-001/fernet", "pull/d-001"), ("openbao", "pull/d-001", "")):
+    for role, may, may_not in (("openbao-runtime", "pull/d-001", "shared/secret-001"), ("openbao", "pull/d-001", "")):
         token = lab.layout.secret(f"{role}-west").read_text().strip()
         server = Server("west", openbao(lab, "west").url, partial(str, token), lab.layout.authority, 5.0)
         store = Store(server, MOUNT, lab.clock.now)

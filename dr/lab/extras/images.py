@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
-from dr.errors import EffectUnknown, LabError, StepError, Transient
+from dr.errors import LabError, StepError
 from dr.lab.account import Account
 from dr.lab.extras import registry_server
 from dr.lab.extras.extra import Say
@@ -23,13 +23,12 @@ from dr.providers.selfhosted.oci.mirror import Copied, Mirror
 from dr.providers.selfhosted.oci.wire import Registry
 
 _WIDTH = 8
-_TRIES = 4
 _OTHER_IMAGE = 10_000
 """Numbers above are images that nobody uses: pushed later than all others."""
 
 
 class Images:
-    """Two registries. Spoilt: the first Deployment's image is gone from one of them, or its tag names another image there, too."""
+    """Two registries. Spoilt: the first Deployment's image is gone from one of them; or it is there, and its tag names another one."""
 
     name: ClassVar[str] = "images"
     servers: ClassVar[tuple[str, ...]] = (SERVER,)
@@ -59,7 +58,7 @@ class Images:
             _push(source, wanted, fan)
             say(f"{len(wanted)} images are in the registry of {home.region.name}")
             mirror = Mirror(source, target, fan)
-            _patiently(lambda: _complete(mirror.copy([oci.Image(REPOSITORY, item.digest) for item in wanted])))
+            _complete(mirror.copy([oci.Image(REPOSITORY, item.digest) for item in wanted]))
             _complete(mirror.tag({oci.Image(REPOSITORY, item.tag): item.digest for item in wanted}))
         except StepError as error:
             raise LabError(f"seeding the registries: {error.message}", hint="dr lab down, then dr lab up") from error
@@ -75,14 +74,15 @@ class Images:
         RegistryServer(servers, region).start()
 
     def spoil(self, servers: Servers, region: RegionLayout, what: str) -> None:
-        """Takes the image of the first Deployment away; with ``image-other-digest`` its tag names one that was made later."""
+        """Of the image of the first Deployment: takes it away; or moves its tag to an image that was made later, as a push does."""
         record = servers.records.lab()
         assert record is not None, "a lab that is spoilt runs"
         count = record.workload
         used = image(images_of(1, count.deployments, count.images)[0])
         server = RegistryServer(servers, region)
-        server.delete(REPOSITORY, used.digest)
-        if what == "image-other-digest":
+        if what == "image-missing":
+            server.delete(REPOSITORY, used.digest)
+        else:
             other = image(_OTHER_IMAGE + used.number)
             client, fan = server.client(), Fan("lab", _WIDTH)
             try:
@@ -111,23 +111,13 @@ def _push(registry: Registry, images: Sequence[Image], fan: Fan) -> None:
 
 def _upload(registry: Registry, blob: Content) -> None:
     described = oci.Descriptor(blob.media_type, blob.digest, len(blob.data))
-    _patiently(lambda: registry.upload(registry.begin(REPOSITORY), described, iter((blob.data,))))
+    registry.upload(registry.begin(REPOSITORY), described, iter((blob.data,)))
 
 
 def _put(registry: Registry, item: Image) -> None:
     for content in item.manifests:
-        _patiently(lambda content=content: registry.put_manifest(REPOSITORY, content.digest, _manifest(content)))  # type: ignore[misc]
-    _patiently(lambda: registry.put_manifest(REPOSITORY, item.tag, _manifest(item.manifests[-1])))
-
-
-def _patiently(push: Callable[[], None]) -> None:
-    """Once more, as every pusher does where a connection breaks: what is named by its digest may be sent twice. Raises StepError."""
-    for _ in range(_TRIES - 1):
-        try:
-            return push()
-        except (Transient, EffectUnknown):
-            continue
-    return push()
+        registry.put_manifest(REPOSITORY, content.digest, _manifest(content))
+    registry.put_manifest(REPOSITORY, item.tag, _manifest(item.manifests[-1]))
 
 
 def _manifest(content: Content) -> oci.Manifest:

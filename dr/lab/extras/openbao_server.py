@@ -46,6 +46,7 @@ path "{MOUNT}/detailed-metadata/*" {{ capabilities = ["list", "scan"] }}
 """,
     "runtime": f"""
 path "{MOUNT}/data/deployments/*" {{ capabilities = ["read"] }}
+path "{MOUNT}/data/pull/*" {{ capabilities = ["read"] }}
 """,
 }
 

@@ -18,13 +18,13 @@ from dr.errors import LabError
 from dr.lab import credentials, fetch, parts
 from dr.lab.account import Account, give, own, reaches
 from dr.lab.extras.bcrypt import hashed
-from dr.lab.layout import Layout, RegionLayout
+from dr.lab.layout import REGISTRY_PORT, Layout, RegionLayout
 from dr.lab.parts import FIX_COMMAND, Part
 from dr.lab.servers import Servers
 from dr.providers.selfhosted.oci.access import Login
 from dr.providers.selfhosted.oci.wire import Registry
 
-PORT = 18600
+PORT = REGISTRY_PORT
 SERVER = "registry"
 FOLDER = "docker-registry"
 WITHOUT_APT = "install the program docker-registry (distribution 2.8) with this system's package manager"
@@ -35,14 +35,17 @@ _CONNECTIONS = 8
 _COLLECTING = {"GOGC": "400", "GOMEMLIMIT": "60MiB"}
 """A third less CPU for each request than with Go's defaults, for 11 MiB more (measured)."""
 
-# without purging of uploads: it walks the whole store every start
-_CONF = """\
+# for registries of tests, too; without purging of uploads: it walks the whole store every start
+STORING = """\
 version: 0.1
 log: {{level: error, accesslog: {{disabled: true}}}}
 storage:
   filesystem: {{rootdirectory: {folder}/store}}
   delete: {{enabled: true}}
   maintenance: {{uploadpurging: {{enabled: false}}}}
+"""
+
+_CONF = STORING + """\
 http:
   addr: {address}:{port}
   secret: {secret}
@@ -159,4 +162,3 @@ def users(layout: Layout) -> dict[str, str]:
     passwords = {credentials.REGISTRY_USER: credentials.read_secret(layout, credentials.REGISTRY)}
     passwords |= {item["username"]: item["password"] for item in credentials.read_pull_secrets(layout).values()}
     return {name: hashed(password) for name, password in passwords.items()}
-

@@ -38,7 +38,7 @@ class Served(Frozen):
 
 
 class SecretsConfig(Frozen):
-    """A region's own secret store, which has the Deployments' Fernet keys."""
+    """A region's own secret store, which has the Deployments' Fernet keys and pull secrets."""
 
     url: str
     authority: Path
@@ -46,11 +46,19 @@ class SecretsConfig(Frozen):
     mount: str
 
 
+class RegistryConfig(Frozen):
+    """A region's own image registry, from which the Deployments' images are pulled."""
+
+    endpoint: Endpoint
+    authority: Path
+
+
 class RuntimeConfig(Frozen):
     """``python -m dr.lab.platform.runtime``: one region's stand-in for its Airflow Deployments.
 
     account: who to become when started as root. tls: folder with ``<hostname>.pem`` (key and certificate) for each name and
     ``<address>.pem`` for the control port. schedulers: start them at start-up wherever the database is writable.
+    secrets, registry: what a Deployment uses when it starts; None where the lab has none. A registry needs ``secrets``: they say who pulls.
     """
 
     region: str
@@ -67,6 +75,7 @@ class RuntimeConfig(Frozen):
     deployments: tuple[Served, ...]
     schedulers: bool = False
     secrets: SecretsConfig | None = None
+    registry: RegistryConfig | None = None
     tick_seconds: float = Field(1.0, gt=0, description="a scheduler's heartbeat, and how often it looks for work")
     task_heartbeat_seconds: float = Field(5.0, gt=0)
 

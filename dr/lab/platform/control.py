@@ -12,6 +12,7 @@ from dr.lab.platform.database import NotPerformed, Why
 from dr.lab.platform.deployment import DeploymentRuntime, StillWriting, state_of
 from dr.lab.platform.deploys import Deploys
 from dr.lab.platform.http import Request, Response, answer
+from dr.lab.platform.needs import DoesNotStart
 from dr.model.base import Json
 
 _COMPONENTS = ("scheduler",)
@@ -125,21 +126,25 @@ class Control:
         return answer(200, region=self._region, thawed=len(named))
 
     async def _start(self, named: Sequence[DeploymentRuntime], body: Json) -> Response:
+        """Starts all that can. 422: some lack what they need, and the status says what; 409, 503: databases that take no writes."""
         _check_component(body)
         results = await asyncio.gather(*(_start_one(item) for item in named))
         refused = {item.served.id: result for item, result in zip(named, results, strict=True) if result is not None}
         jobs = {item.served.id: item.scheduler.job for item in named}
         if not refused:
             return answer(200, region=self._region, scheduler_job=jobs)
-        why = Why.READ_ONLY if any(error.why is Why.READ_ONLY for error in refused.values()) else Why.UNREACHABLE
-        return answer(
-            409 if why is Why.READ_ONLY else 503,
-            error=why.value, region=self._region, scheduler_job=jobs, refused={name: str(error) for name, error in refused.items()},
+        whys = {error.why for error in refused.values() if isinstance(error, NotPerformed)}
+        status, said = (
+            (409, Why.READ_ONLY.value) if Why.READ_ONLY in whys
+            else (503, Why.UNREACHABLE.value) if whys
+            else (422, "does-not-start")
         )  # fmt: skip
+        texts = {name: str(error) for name, error in refused.items()}
+        return answer(status, error=said, region=self._region, scheduler_job=jobs, refused=texts)
 
     async def _stop(self, named: Sequence[DeploymentRuntime], body: Json) -> Response:
         _check_component(body)
-        await asyncio.gather(*(item.scheduler.stop() for item in named))
+        await asyncio.gather(*(item.stop() for item in named))
         return answer(200, region=self._region, stopped=len(named))
 
 
@@ -153,10 +158,10 @@ class Control:
         return answer(200, region=self._region, slow=len(named))
 
 
-async def _start_one(item: DeploymentRuntime) -> NotPerformed | None:
+async def _start_one(item: DeploymentRuntime) -> NotPerformed | DoesNotStart | None:
     try:
-        await item.scheduler.start()
-    except NotPerformed as error:
+        await item.start()
+    except (NotPerformed, DoesNotStart) as error:
         return error
     return None
 
@@ -179,4 +184,5 @@ def _view(item: DeploymentRuntime, recovering: bool | None) -> dict[str, Json]:
         "scheduler_heartbeat": scheduler.heartbeat.astimezone(UTC).isoformat() if scheduler.running and scheduler.heartbeat else None,
         "database": state_of(item.database, recovering),
         "tasks_running": scheduler.tasks_running,
+        "problem": {"text": str(item.problem), "lasting": item.problem.lasting} if item.problem is not None else None,
     }

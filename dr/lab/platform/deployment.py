@@ -14,6 +14,7 @@ from dr.lab.platform.config import Served
 from dr.lab.platform.database import Database, NotPerformed, Row, Why
 from dr.lab.platform.deploys import Deploys, Locked
 from dr.lab.platform.http import Request, Response, answer
+from dr.lab.platform.needs import DoesNotStart, Needs
 from dr.lab.platform.scheduler import Scheduler
 
 T = TypeVar("T")
@@ -56,14 +57,23 @@ class StillWriting(Exception):
 
 
 class DeploymentRuntime:
-    """Serves one Deployment. Public writes are committed before they are acknowledged; what is refused was not written."""
+    """Serves one Deployment. Public writes are committed before they are acknowledged; what is refused was not written.
+
+    Args:
+        secrets: the region's store; None where the lab has none.
+        needs: what fetches image and key when it starts; None where the lab has neither.
+    """
 
     def __init__(
-        self, served: Served, region: str, database: Database, scheduler: Scheduler, deploys: Deploys, keys: connections.Keys | None = None
-    ) -> None:
+        self, served: Served, region: str, database: Database, scheduler: Scheduler, deploys: Deploys,
+        secrets: connections.Secrets | None = None, needs: Needs | None = None,
+    ) -> None:  # fmt: skip
         self.served, self.region = served, region
         self.database, self.scheduler, self.deploys = database, scheduler, deploys
-        self._keys = keys
+        self._secrets, self._needs = secrets, needs
+        self._starting: asyncio.Task[None] | None = None
+        self._stops = 0
+        self.problem: DoesNotStart | None = None
         self.frozen = False
         self._late = 0.0
         self._starts_at: float | None = None
@@ -79,6 +89,38 @@ class DeploymentRuntime:
             ("GET", "/remote/poll"): self._poll,
             ("POST", "/remote/result"): self._result,
         }
+
+    @property
+    def told_to_stop(self) -> bool:
+        """Somebody has stopped it since this process began: it does not start by itself any more."""
+        return self._stops > 0
+
+    async def start(self) -> None:
+        """Fetches what it needs, as a pod does, then starts its scheduler; nothing to do where that runs. What is under way is joined.
+
+        Raises:
+            DoesNotStart: something that it needs is not there; ``problem`` keeps it. NotPerformed: as ``Scheduler.start``.
+        """
+        if self._starting is None or self._starting.done():
+            self._starting = asyncio.ensure_future(self._start())
+        await asyncio.shield(self._starting)
+
+    async def stop(self) -> None:
+        """As ``Scheduler.stop``; a start that is under way comes to nothing."""
+        self._stops += 1
+        await self.scheduler.stop()
+
+    async def _start(self) -> None:
+        stops = self._stops
+        if self._needs is not None and not self.scheduler.running:
+            try:
+                await self._needs.fetch(self.served.id, self.database)
+            except DoesNotStart as error:
+                self.problem = error
+                raise
+        self.problem = None
+        if self._stops == stops:
+            await self.scheduler.start()
 
     async def freeze(self) -> None:
         """Refuses public writes and holds the scheduler; when it returns, nothing that was begun before is under way any more.
@@ -203,7 +245,7 @@ class DeploymentRuntime:
 
     async def _check_connections(self, _request: Request) -> Response:
         """Whether the Deployment could use its connections and variables here."""
-        return await connections.check(self._keys, self.served.id, self.region, self.database)
+        return await connections.check(self._secrets, self.served.id, self.region, self.database)
 
     async def _poll(self, request: Request) -> Response:
         """The agent is seen (a write: an agent cannot live on a read-only database) and given what the scheduler here has queued."""

@@ -13,19 +13,21 @@ from pathlib import Path
 
 from dr.lab.account import drop_to
 from dr.lab.platform.config import RuntimeConfig, read_config
-from dr.lab.platform.connections import Keys
+from dr.lab.platform.connections import Secrets
 from dr.lab.platform.control import Control
 from dr.lab.platform.database import Database, NotPerformed, Why
 from dr.lab.platform.deployment import WARM_UP, DeploymentRuntime
 from dr.lab.platform.deploys import Deploys
 from dr.lab.platform.http import Handler, HttpConnection, Request, Response, answer
+from dr.lab.platform.needs import DoesNotStart, Needs
 from dr.lab.platform.process import launch
+from dr.lab.platform.registry import Registry
 from dr.lab.platform.scheduler import Scheduler
 from dr.lab.platform.tls import Certificates
 
 _WATCH_SECONDS = 1.0
 _BACKLOG = 1024  # after a failover every client of every name connects at once
-_BOOT_WAIT_SECONDS = 0.2
+_BOOT_WAIT_SECONDS, _LONGEST_BOOT_WAIT_SECONDS = 0.2, 2.0
 _OPEN_SECONDS = 5.0
 
 
@@ -37,10 +39,14 @@ class Runtime:
         password: of the database role.
         token: of the control API.
         certificates: of the public names and of the control address.
-        keys: where the Deployments' Fernet keys are; None where the lab has no secret stores.
+        secrets: where the Deployments' Fernet keys and pull secrets are; None where the lab has no secret stores.
+        registry: where their images are; None where the lab has no registries.
     """
 
-    def __init__(self, config: RuntimeConfig, password: str, token: str, certificates: Certificates, keys: Keys | None = None) -> None:
+    def __init__(
+        self, config: RuntimeConfig, password: str, token: str, certificates: Certificates, secrets: Secrets | None = None,
+        registry: Registry | None = None,
+    ) -> None:  # fmt: skip
         self._config, self._certificates = config, certificates
 
         def database(name: str, warm_up: str | None = None) -> Database:
@@ -48,12 +54,13 @@ class Runtime:
 
         self._server = database(config.platform_database)
         self._deploys = Deploys(self._server)
+        needs = Needs(self._server, secrets, registry) if secrets is not None else None
         self._deployments = {}
         self._by_hostname: dict[str, DeploymentRuntime] = {}
         for served in config.deployments:
             own = database(served.database, WARM_UP)
             scheduler = Scheduler(own, config.region, served.id, config.tick_seconds, config.task_heartbeat_seconds)
-            deployment = DeploymentRuntime(served, config.region, own, scheduler, self._deploys, keys)
+            deployment = DeploymentRuntime(served, config.region, own, scheduler, self._deploys, secrets, needs)
             self._deployments[served.id] = deployment
             self._by_hostname |= dict.fromkeys(served.hostnames, deployment)
         self._control = Control(config.region, token, self._deployments, self._deploys)
@@ -123,15 +130,22 @@ async def _ping(database: Database) -> None:
 
 
 async def _boot(deployment: DeploymentRuntime) -> None:
-    """Starts the scheduler where the database turns out to be writable; a standby ends the attempt: it is started by whoever promotes."""
-    while True:
+    """Starts it where the database turns out to be writable; a standby ends the attempt: it is started by whoever promotes.
+
+    What it needs may come up later than itself, as where the power of a whole region returns: it is tried again, ever more seldom.
+    """
+    wait = _BOOT_WAIT_SECONDS
+    while not deployment.told_to_stop:
         await deployment.database.opened.wait()
         try:
-            await deployment.scheduler.start()
+            await deployment.start()
         except NotPerformed as error:
             if error.why is Why.READ_ONLY:
                 return
             await asyncio.sleep(_BOOT_WAIT_SECONDS)
+        except DoesNotStart:
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, _LONGEST_BOOT_WAIT_SECONDS)
         else:
             return
 
@@ -141,13 +155,14 @@ def prepare(path: Path) -> Callable[[asyncio.Event], Awaitable[None]]:
     config = read_config(path, RuntimeConfig)
     password = config.postgres_password_file.read_text(encoding="utf-8").strip()
     token = config.control_token_file.read_text(encoding="utf-8").strip()
-    keys = Keys.open(config.secrets) if config.secrets is not None else None
+    secrets = Secrets.open(config.region, config.secrets) if config.secrets is not None else None
+    registry = Registry(config.region, config.registry) if config.registry is not None else None
     names = frozenset(name for served in config.deployments for name in served.hostnames)
     certificates = Certificates(config.tls, names, config.address)
     drop_to(config.account)
 
     async def work(told: asyncio.Event) -> None:
-        await Runtime(config, password, token, certificates, keys).serve(told)  # made here: it belongs to the loop
+        await Runtime(config, password, token, certificates, secrets, registry).serve(told)  # made here: it belongs to the loop
 
     return work
 

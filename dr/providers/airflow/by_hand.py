@@ -67,12 +67,12 @@ class ByHand:
         return Typed(self._call("/thaw", {}), self._without('"frozen":true'))
 
     def snapshot(self) -> Typed:
-        """Who the Deployments are, without what their environments hold."""
-        return Typed(f"{self._listed()} > {_BEFORE}", f"test -s {_BEFORE} && cat {_BEFORE}")
+        """Who the Deployments are and what their databases name, without what environments, connections and variables hold."""
+        return Typed(self._kept(_BEFORE), f"test -s {_BEFORE} && cat {_BEFORE}")
 
     def fingerprint(self) -> Typed:
         """The same Deployments as before, where somebody kept who they were."""
-        return Typed(f"{self._listed()} > {_AFTER}", f"test -s {_AFTER} && if [ -e {_BEFORE} ]; then diff {_BEFORE} {_AFTER}; fi")
+        return Typed(self._kept(_AFTER), f"test -s {_AFTER} && if [ -e {_BEFORE} ]; then diff {_BEFORE} {_AFTER}; fi")
 
     def lock(self) -> Typed:
         """Deploys are refused."""
@@ -191,8 +191,11 @@ class ByHand:
         body = f"{psql} {options}\n{text}\nSQL"
         return shell.every(f"{self._psql()} -c '{statements.DATABASES}'", "database", body)
 
-    def _listed(self) -> str:
-        return f"{self._psql()} -c '{statements.LISTED}'"
+    def _kept(self, file: str) -> str:
+        """The list of Deployments, then what each of their databases names, in a file."""
+        listed = f"{self._psql()} -c '{statements.LISTED}'"
+        named = self._everywhere("-f - <<'SQL' || { echo \"failed in $database\" >&2; exit 1; }", statements.CONTENTS)
+        return f"{listed} > {file} &&\n{named} >> {file}"
 
     def _call(self, path: str, body: Mapping[str, object] | None = None) -> str:
         """A call to the region's control API; prints the answer, fails where that is no success."""

@@ -31,7 +31,7 @@ _RIGHTS = {
     _CONTROL: "runtime: the control token",
     _API: "",
     _SQL: "database: SELECT on the platform; SELECT, INSERT, UPDATE on dag, dag_run, task_instance, task_instance_history, job, log,"
-    " connection of every Deployment",
+    " of every Deployment; SELECT on its connection, variable, slot_pool, xcom",
     _DNS: "",
 }
 _NORMAL = Backoff()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Literal, TypeVar
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ from dr.providers.airflow.config import Endpoint
 from dr.providers.airflow.https import Https, Peer, failure
 
 SCHEDULER = "scheduler"
+_LEFT = 422
 
 
 class _Read(BaseModel):
@@ -26,8 +27,18 @@ class _Read(BaseModel):
 R = TypeVar("R", bound=_Read)
 
 
+class Problem(_Read):
+    """Why a Deployment was not started when that was asked last. ``lasting``: it stays so until somebody mends it."""
+
+    text: str
+    lasting: bool
+
+
 class DeploymentStatus(_Read):
-    """One Deployment in one region. ``scheduler_job``: id of its row in ``job``, None while no scheduler runs."""
+    """One Deployment in one region.
+
+    ``scheduler_job``: id of its row in ``job``, None while no scheduler runs. ``problem``: None where it started, or was not asked to.
+    """
 
     frozen: bool
     components: dict[str, str]
@@ -35,6 +46,7 @@ class DeploymentStatus(_Read):
     scheduler_heartbeat: AwareDatetime | None = None
     database: Literal["writable", "read-only", "unreachable"]
     tasks_running: int = 0
+    problem: Problem | None = None
 
     @property
     def scheduling(self) -> bool:
@@ -121,8 +133,11 @@ class Control:
         self._call(region, "POST", "/stop", {"component": SCHEDULER})
 
     def start_schedulers(self, region: str) -> None:
-        """Every Deployment's scheduler runs and has made its row in ``job``. Transient (409) on a read-only database."""
-        self._call(region, "POST", "/start", {"component": SCHEDULER})
+        """Every Deployment's scheduler that can run does, and has made its row in ``job``. Transient (409) on a read-only database.
+
+        Deployments that lack something (422: an image, a key) are left; ``status`` says which, and why.
+        """
+        self._call(region, "POST", "/start", {"component": SCHEDULER}, also=(_LEFT,))
 
     def lock(self, region: str, owner: str, reason: str, expires: timedelta) -> DeployLock:
         """Deploys and changes of configuration are refused there, once it returns. Repeated: the later expiry counts."""
@@ -140,10 +155,11 @@ class Control:
             text = f"{self._peers[region]}: its answer is not understood: {error.error_count()} fields differ"
             raise Permanent(text, hint="check the runtime's version") from error
 
-    def _call(self, region: str, method: str, path: str, body: Json = None) -> Json:
+    def _call(self, region: str, method: str, path: str, body: Json = None, *, also: Collection[int] = ()) -> Json:
+        """The body of an answer that is a success, or has a status of ``also``."""
         peer = self._peers[region]
         headers = {"Authorization": f"Bearer {self._token()}"}
         answer = self._https.request(peer, method, path, {} if method == "POST" and body is None else body, headers)
-        if not 200 <= answer.status < 300:
+        if not 200 <= answer.status < 300 and answer.status not in also:
             raise failure(peer, answer)
         return answer.body

@@ -16,7 +16,7 @@ from dr.ports import Site
 from dr.providers.airflow.config import DeploymentsConfig
 from dr.providers.airflow.control import Control
 from dr.providers.airflow.databases import Databases, DatabaseServers, Fan
-from dr.providers.airflow.deployments import Deployment, identity, image_use, read_connections, read_deployments
+from dr.providers.airflow.deployments import Deployment, OwnData, identity, image_use, read_deployments, read_own_data
 from dr.providers.airflow.https import Https, Peer, failure
 from dr.providers.airflow.names import NameServers, ask, servers_first
 from dr.providers.selfhosted.certificates.files import flaws, in_folder
@@ -121,14 +121,15 @@ class Fleet:
         digest = self.site.secrets.digest
         taken_at = self.site.clock.now()
 
-        def one(deployment: Deployment) -> dict[str, str]:
+        def one(deployment: Deployment) -> OwnData:
             with self.databases.use(region, deployment.database) as connection:
-                return read_connections(connection)
+                return read_own_data(connection, self.config.canary)
 
         found = self.deployments(region)
-        connections = self.sql.each(one, found)
-        rows = tuple(identity(item, secrets, digest) for item, secrets in zip(found, connections, strict=True))
-        return IdentitySnapshot(taken_at=taken_at, region=region, deployments=rows)
+        held = self.sql.each(one, found)
+        read_until = self.site.clock.now()
+        rows = tuple(identity(item, its, digest) for item, its in zip(found, held, strict=True))
+        return IdentitySnapshot(taken_at=taken_at, read_until=read_until, region=region, deployments=rows)
 
     def image_uses(self, region: str) -> ImageUses:
         """Which images the Deployments of a region name, and whether its database takes writes. Raises StepError."""

@@ -106,7 +106,8 @@ class Https:
             answer = Answer(response.status, json.loads(text) if text.strip() else None)
         except (OSError, http.client.HTTPException, ValueError) as error:
             line.close()
-            raise EffectUnknown(f"{peer}: {method} {path}: no answer: {_name(error)}") from error
+            late = isinstance(error, TimeoutError)
+            raise EffectUnknown(f"{peer}: {method} {path}: no answer: {_name(error)}", late=late) from error
         if response.will_close:
             line.close()
         else:
@@ -148,7 +149,7 @@ class Https:
                 f"{peer}: certificate refused: {error.verify_message}", hint=f"install a valid certificate for {peer.hostname} there"
             ) from error
         except OSError as error:
-            raise Transient(f"{peer}: not reachable: {_name(error)}") from error
+            raise Transient(f"{peer}: not reachable: {_name(error)}", late=isinstance(error, TimeoutError)) from error
         return line
 
     def _trust(self) -> ssl.SSLContext:

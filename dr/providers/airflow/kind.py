@@ -20,6 +20,7 @@ from dr.providers.airflow.config import DeploymentsConfig
 from dr.providers.airflow.deployments import Deployment
 from dr.providers.airflow.fleet import Fleet
 from dr.providers.airflow.look import findings, roles
+from dr.providers.regions import same_regions
 from dr.providers.selfhosted.certificates.judge import Flaw
 
 T = TypeVar("T")
@@ -45,10 +46,7 @@ class AirflowDeployments:
         if isinstance(config.certificates, str) and config.certificates not in needs:
             text = f"{name}: certificates: {config.certificates} is not in needs"
             raise UsageError(text, hint=f"write needs: [{config.certificates}, …]")
-        unknown = sorted(set(config.regions) ^ set(site.regions))
-        if unknown:
-            text = f"{name}: regions: {', '.join(unknown)} is not in both the runbook and this component"
-            raise UsageError(text, hint="name the same regions")
+        same_regions(name, config.regions, site)
         self._name, self._config, self._site = name, config, site
         self._fleet = Fleet(name, config, site)
 
@@ -126,7 +124,5 @@ class AirflowDeployments:
             except StepError as error:
                 found[region] = error
             except FutureTimeout:
-                found[region] = Transient(f"no answer from {region} within {VIEW_SECONDS:g} s")
+                found[region] = Transient(f"no answer from {region} within {VIEW_SECONDS:g} s", late=True)
         return found
-
-

@@ -27,7 +27,7 @@ def roles(seen: Seen) -> dict[str, RegionView]:
 
 def _role(region: str, status: RegionStatus | StepError, writable: set[str], scheduling: set[str]) -> RegionView:
     if isinstance(status, StepError):
-        return RegionView(role=Role.UNREACHABLE, reason=status.message)
+        return RegionView(role=Role.UNREACHABLE, reason=status.message, late=status.late)
     everything = status.deployments.values()
     states = {item.database for item in everything}
     reason = f"{sum(item.scheduling for item in everything)} of {len(everything)} schedulers run"
@@ -67,6 +67,11 @@ def findings(component: str, seen: Seen, views: Mapping[str, RegionView], listed
         if absent:
             fact, fix = f"the runtime in {region} does not know {some(absent)}", f"deploy {some(absent)} in {region}"
             found.append(Finding(component=component, severity=_severity(views[region]), fact=fact, fix=fix))
+        left = {key: item.problem.text for key, item in status.deployments.items() if item.problem is not None and not item.scheduling}
+        if left:
+            fact = f"{len(left)} Deployments do not start in {region}: {some([f'{key}: {text}' for key, text in left.items()])}"
+            fix = "mend that there, then dr resume the run that started them, or POST /start at the control API"
+            found.append(Finding(component=component, severity=Severity.WARNING, fact=fact, fix=fix))
     locks = {lock.owner: lock for status in seen.values() if isinstance(status, RegionStatus) for lock in status.locks}
     for owner, lock in sorted(locks.items()):
         fact = f"deploys are locked by {owner} since {lock.since:%Y-%m-%d %H:%M} until {lock.expires_at:%H:%M} UTC: {lock.reason}"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from dr.errors import Transient
 from dr.model.evidence import Evidence, Fenced, Healthy, Held, Promoted, WriteAccepted
 from dr.model.words import FenceState, Guard
 from dr.ports import AttemptContext, Look, Seen
 from dr.providers.airflow.deployments import Deployment
-from dr.providers.airflow.step import FleetStep, accepted, some
+from dr.providers.airflow.step import FleetStep, some
 
 _OTHERS = "SELECT count(*) FROM job WHERE job_type = 'SchedulerJob' AND state = 'running' AND id <= %(highest)s"
 
@@ -28,7 +29,8 @@ class Start(FleetStep):
     """A new scheduler for each Deployment, after its API accepted a write (I3; the other order fails tasks without retries for good).
 
     New means: a job above the highest before, a heartbeat newer than the promotion, and none of the lost region's alive. Health
-    endpoints prove nothing here: they are answered from replicated rows.
+    endpoints prove nothing here: they are answered from replicated rows. A Deployment that lacks its image or its key does not start,
+    accepted or not: the others do, the step fails, and what it lacks is the reason.
     """
 
     def observe(self, context: AttemptContext) -> Seen:
@@ -37,7 +39,7 @@ class Start(FleetStep):
         closed = [key for key, item in status.items() if item.database != "writable"]
         if closed:
             return Seen(Look.BLOCKED, f"databases of {some(closed)} take no writes in {self.region}: nothing may schedule yet")
-        if not _fenced(context, self.fleet.config.database) and not accepted(context, Guard.FENCE):
+        if not _fenced(context, self.fleet.config.database) and not context.accepted(Guard.FENCE):
             return Seen(
                 Look.BLOCKED,
                 f"{context.source} is not known to be fenced: its schedulers may run"
@@ -45,7 +47,8 @@ class Start(FleetStep):
             )
         if context.found(WriteAccepted, self.fleet.name) is None:
             context.say("no write was seen accepted in this run; the databases take writes")
-        return self._running(context)
+        seen = self._running(context)
+        return Seen(Look.NEEDED, seen.reason, seen.evidence) if seen.look is Look.BLOCKED else seen  # it may be mended by now
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """Thaws what an earlier move froze, then starts."""
@@ -55,11 +58,14 @@ class Start(FleetStep):
         return ()
 
     def verify(self, context: AttemptContext) -> Seen:
-        """Every new scheduler lives and no old one does."""
+        """Every new scheduler lives and no old one does. Raises Transient where a Deployment was left for what may pass."""
         seen = self._running(context)
+        if seen.look is Look.NEEDED and seen.evidence:
+            raise Transient(seen.reason)  # looking again is not enough: it must be asked to start once more
         return seen if seen.look is not Look.DONE else self._alone(context)
 
     def _running(self, context: AttemptContext) -> Seen:
+        """DONE: all run. BLOCKED: who does not, lacks what somebody has to mend. NEEDED: not yet; with evidence where some were left."""
         highest = _highest(context, self.fleet.name)
         promoted = context.found(Promoted, self.fleet.config.database)
         moment = promoted.promoted_at if promoted else None
@@ -69,9 +75,18 @@ class Start(FleetStep):
             item.id for item in expected
             if item.id not in status or not status[item.id].scheduled_since(highest.get(item.id, 0), moment)
         ]  # fmt: skip
-        if missing:
+        if not missing:
+            return Seen(Look.DONE, f"{len(expected)} schedulers run in {self.region}")
+        problems = {key: problem for key in missing if key in status and (problem := status[key].problem) is not None}
+        if not problems:
             return Seen(Look.NEEDED, f"{len(missing)} of {len(expected)} Deployments have no new scheduler: {some(missing)}")
-        return Seen(Look.DONE, f"{len(expected)} schedulers run in {self.region}")
+        reasons = dict.fromkeys(missing, "no new scheduler") | {key: problem.text for key, problem in problems.items()}
+        said = some([f"{key}: {problem.text}" for key, problem in problems.items()])
+        text = f"{len(problems)} of {len(expected)} Deployments do not start in {self.region}: {said}"
+        healthy = Healthy(component=self.fleet.name, total=len(expected), healthy=len(expected) - len(missing), unhealthy=reasons)
+        if all(problem.lasting for problem in problems.values()):
+            return Seen(Look.BLOCKED, f"{text} (try: mend that in {self.region}, then dr resume {context.run_id})", (healthy,))
+        return Seen(Look.NEEDED, text, (healthy,))
 
     def _alone(self, context: AttemptContext) -> Seen:
         highest = _highest(context, self.fleet.name)

@@ -78,3 +78,12 @@ SELECT id, name, namespace, workspace, hostname_ui, hostname_api, hostname_remot
 DATABASES = "SELECT database FROM deployment ORDER BY id"
 APIS = "SELECT hostname_api FROM deployment ORDER BY id"
 NAMES = "SELECT unnest(ARRAY[hostname_ui, hostname_api, hostname_remote]) FROM deployment ORDER BY id"
+
+CONTENTS = """\
+SELECT current_database(), 'connection', conn_id FROM connection
+UNION ALL SELECT current_database(), 'variable', key FROM variable
+UNION ALL SELECT current_database(), 'pool', pool || ' ' || slots FROM slot_pool
+UNION ALL SELECT current_database(), 'dag',
+  dag_id || CASE WHEN is_paused THEN ' paused' ELSE ' active' END FROM dag WHERE dag_id <> '{canary}'
+ORDER BY 1, 2, 3;"""
+"""What must be there again after a move. Names only: what connections and variables hold is nothing for a file."""

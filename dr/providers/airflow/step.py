@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from dr.errors import Permanent
-from dr.model.evidence import Evidence
-from dr.model.words import Guard
 from dr.ports import AttemptContext, Look, Seen
 from dr.providers.airflow.fleet import Fleet
+from dr.providers.one_way import OneWay
 
 _NAMED = 3
 
 
-class FleetStep:
+class FleetStep(OneWay):
     """A step over all Deployments in one region.
 
     ``observe`` says NEEDED without looking where the act itself reads each Deployment's state in the transaction that changes it:
@@ -30,19 +28,6 @@ class FleetStep:
     def observe(self, context: AttemptContext) -> Seen:
         """NEEDED: the act is conditional on what it reads."""
         return Seen(Look.NEEDED)
-
-    def preserve(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """Nothing is destroyed."""
-        return ()
-
-    def undo(self, context: AttemptContext) -> None:
-        """Only steps that say ``undoable`` have one."""
-        raise Permanent(f"{context.step.id} cannot be undone")
-
-
-def accepted(context: AttemptContext, guard: Guard) -> bool:
-    """A named person accepted what this guard refuses."""
-    return any(item.guard is guard for item in context.acceptances)
 
 
 def some(names: Collection[str]) -> str:

@@ -10,7 +10,7 @@ from dr.model.words import Guard
 from dr.ports import AttemptContext, Look, Seen
 from dr.providers.airflow.deployments import Deployment
 from dr.providers.airflow.fleet import Fleet
-from dr.providers.airflow.step import FleetStep, accepted, some
+from dr.providers.airflow.step import FleetStep, some
 from dr.providers.selfhosted.certificates.judge import Flaw
 
 
@@ -46,7 +46,7 @@ class Prepare(FleetStep):
         if flaws:
             more = f" (and {len(flaws) - 1} more)" if len(flaws) > 1 else ""
             reasons.append(f"{flaws[0]}: {flaws[0].fix}{more}")
-        if reasons and not accepted(context, Guard.PREREQUISITES):
+        if reasons and not context.accepted(Guard.PREREQUISITES):
             return Seen(Look.BLOCKED, "; ".join(reasons) + f" (try: dr resume {context.run_id} --accept prerequisites --reason TEXT)")
         names = sum(len(item.hostnames) for item in deployments)
         good = "" if isinstance(self.fleet.config.certificates, str) else f", {names - len(flaws)} of {names} certificates good"

@@ -24,6 +24,8 @@ from dr.providers import shell
 from dr.providers.generic.command import Argv, program
 from dr.providers.generic.host import NOT_REACHABLE
 from dr.providers.generic.person import MOVES, Bystander
+from dr.providers.one_way import OneWay
+from dr.providers.regions import known_regions
 
 if TYPE_CHECKING:
     import psycopg
@@ -83,7 +85,7 @@ class RestartConfig(KindConfig):
         return self
 
 
-class LetGo:
+class LetGo(OneWay):
     """Runs the command in the target's region and sees that no old session is left."""
 
     def __init__(self, component: str, config: RestartConfig, region: str, host: Host, site: Site) -> None:
@@ -119,14 +121,6 @@ class LetGo:
             return Seen(Look.NEEDED, self._said(old))
         text = self._said(old) if old is not None else "restarted"
         return Seen(Look.DONE, text, (Note(text=text),))
-
-    def undo(self, context: AttemptContext) -> None:
-        """Raises Permanent: what was restarted runs."""
-        raise Permanent(f"{context.step.id} cannot be undone")
-
-    def preserve(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """Destroys nothing."""
-        return ()
 
     def _said(self, old: int | None) -> str:
         return f"{old} sessions from before the promotion" if old is not None else "the check says that old connections are held"
@@ -177,10 +171,7 @@ class Restart(Bystander):
         assert isinstance(config, RestartConfig), "the registry gives each kind its own Config"
         super().__init__(name, config, needs, site)
         self._config = config
-        unknown = sorted(config.regions.keys() - site.regions.keys())
-        if unknown:
-            text = f"components.{name}.regions names {', '.join(unknown)}, which the runbook does not have"
-            raise UsageError(text, hint=f"its regions are {', '.join(sorted(site.regions))}")
+        known_regions(name, config.regions, site)
         missing = sorted(config.regions.keys() - site.hosts.keys())
         if missing:
             raise UsageError(f"{name}: no host for {', '.join(missing)}", hint=f"write regions: {{{missing[0]}: {{host: {{exec: […]}}}}}}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from dr.model.runbook import KindConfig, SecretRef
 from dr.model.words import Intent, Severity, Verb
 from dr.ports import AttemptContext, Look, Seen, Site, Step
 from dr.providers.generic.person import MOVES, Bystander
+from dr.providers.one_way import OneWay
 
 _SLICE_SECONDS = 0.1
 _FIRST_RETRY = timedelta(milliseconds=250)
@@ -77,7 +79,7 @@ def rest(context: AttemptContext, seconds: float, left: str) -> None:
         context.clock.sleep(min(_SLICE_SECONDS, until - now))
 
 
-class LookStep:
+class LookStep(OneWay):
     """The step of a check. The look is its act: it changes nothing and may be repeated by anybody."""
 
     def __init__(self, check: Looker, config: CheckConfig) -> None:
@@ -105,16 +107,8 @@ class LookStep:
         """What was seen was seen."""
         return Seen(Look.DONE)
 
-    def undo(self, context: AttemptContext) -> None:
-        """Raises Permanent: a look is not taken back."""
-        raise Permanent(f"{context.step.id} cannot be undone")
 
-    def preserve(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """Destroys nothing."""
-        return ()
-
-
-class Check(Bystander):
+class Check(Bystander, ABC):
     """Base of the kinds. A subclass says what it looks at (``look``), what it is called, touches and needs, and how to do it by hand."""
 
     kind: ClassVar[str] = ""
@@ -139,26 +133,30 @@ class Check(Bystander):
             id=f"{self.name}/check", component=self.name, kind=self.kind, verb=Verb.CHECK, region=target, title=self.title(target),
             estimate=self._common.estimate + self._common.every * (self._common.successes - 1), budget=self._common.within,
             max_attempts=_ENDLESS, backoff=Backoff(base=min(_FIRST_RETRY, self._common.every), cap=self._common.every),
-            optional=self._common.optional, touches=(Touch(service=self.service, plane="data", region=target),),
-            permissions=self.permissions(), by_hand=command, check_by_hand=command,
+            optional=self._common.optional, touches=self.touches(target), permissions=self.permissions(target),
+            by_hand=command, check_by_hand=command,
         )  # fmt: skip
         return (Step(spec, LookStep(self, self._common)),)
 
+    @abstractmethod
     def look(self, context: AttemptContext) -> str:
         """See ``Looker``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def title(self, target: str) -> str:
         """What the plan shows."""
-        raise NotImplementedError
 
+    @abstractmethod
     def by_hand(self, source: str, target: str) -> str:
         """The command that looks the same; exit status 0 exactly where it holds. No secret in it."""
-        raise NotImplementedError
 
-    def permissions(self) -> tuple[str, ...]:
-        """What it must be allowed to do over there."""
-        return ()
+    @abstractmethod
+    def permissions(self, target: str) -> tuple[str, ...]:
+        """What it must be allowed to do over there, or to reach from here. Where a secret lies at most, never the secret."""
+
+    def touches(self, target: str) -> tuple[Touch, ...]:
+        """What it asks."""
+        return (Touch(service=self.service, plane="data", region=target),)
 
     def missing(self) -> Iterator[tuple[str, str]]:
         """Facts and fixes: files and credentials that are not there. Reads this machine only."""
@@ -183,6 +181,10 @@ class Check(Bystander):
         except CredentialMissing as error:
             raise Permanent(error.message, hint=error.hint) from error
 
+    def header_permissions(self, written: Mapping[str, str | HeaderSecret]) -> tuple[str, ...]:
+        """The headers whose credential must be allowed to ask."""
+        return tuple(f"the credential in the header {name}: to ask there" for name, value in written.items() if not isinstance(value, str))
+
     def missing_headers(self, written: Mapping[str, str | HeaderSecret]) -> Iterator[tuple[str, str]]:
         """Headers whose value is not there."""
         for name, value in written.items():
@@ -191,4 +193,3 @@ class Check(Bystander):
                     self.site.secrets.get(value)
                 except CredentialMissing as error:
                     yield f"header {name}: {error.message}", error.hint
-

@@ -18,6 +18,7 @@ from dr.ports import AttemptContext, Site
 from dr.providers.generic.checks import by_hand
 from dr.providers.generic.checks.base import Check, CheckConfig
 from dr.providers.generic.checks.names import Server, ServerText, ask, parsed
+from dr.providers.regions import same_regions
 
 _AT_ONCE = 16
 _PORT = 53
@@ -55,9 +56,9 @@ class DnsCheck(Check):
         assert isinstance(config, DnsCheckConfig), "the registry gives each kind its own Config"
         super().__init__(name, config, needs, site)
         self._config = config
-        wrong = sorted(set(config.addresses) ^ set(site.regions))
-        if wrong or not all(config.addresses.values()):
-            raise UsageError(f"{name}: addresses: expected addresses for each region of the runbook: {', '.join(sorted(site.regions))}")
+        same_regions(name, config.addresses, site, "addresses")
+        if not all(config.addresses.values()):
+            raise UsageError(f"{name}: addresses: expected at least one for each region", hint="write where the names lead there")
         self._resolvers = tuple(parsed(text, _PORT) for text in config.resolvers)
 
     def look(self, context: AttemptContext) -> str:
@@ -93,6 +94,10 @@ class DnsCheck(Check):
     def title(self, target: str) -> str:
         """How many names and resolvers."""
         return f"{self._config.policy} of {len(self._resolvers)} resolvers lead {len(self._config.names)} names to {target}"
+
+    def permissions(self, target: str) -> tuple[str, ...]:
+        """To ask; some resolvers answer only their own networks."""
+        return (f"to ask {', '.join(str(server) for server in self._resolvers)} from where dr runs, over UDP and TCP",)
 
     def by_hand(self, source: str, target: str) -> str:
         """dig, once for each resolver and name. TTLs are for the eye: without ``+short`` it prints them."""

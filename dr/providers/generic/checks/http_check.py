@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from dr.errors import StepError, Transient, UsageError
+from dr.errors import StepError, Transient
 from dr.model.base import Json
+from dr.model.plan import Touch
 from dr.model.runbook import KindConfig
 from dr.ports import AttemptContext, Site
 from dr.providers.generic.checks import by_hand
@@ -22,6 +23,7 @@ from dr.providers.generic.checks.by_hand import Scalar
 from dr.providers.generic.checks.expect import Pointer, pointed
 from dr.providers.generic.checks.names import Server, ServerText, authoritative, first_answer, parsed
 from dr.providers.generic.checks.web import Answer, Request, Web
+from dr.providers.regions import same_regions
 
 _AT_ONCE = 8
 _DNS_PORT = 53
@@ -80,9 +82,8 @@ class HttpCheck(Check):
         assert isinstance(config, HttpCheckConfig), "the registry gives each kind its own Config"
         super().__init__(name, config, needs, site)
         self._config = config
-        wrong = sorted(set(config.addresses) ^ set(site.regions)) if config.route == "inside" else []
-        if wrong:
-            raise UsageError(f"{name}: addresses: {', '.join(wrong)} is not in both the runbook's regions and here")
+        if config.route == "inside":
+            same_regions(name, config.addresses, site, "addresses")
         self._web = Web(self.file(config.certificate_authority), site.clock)
 
     def look(self, context: AttemptContext) -> str:
@@ -133,6 +134,18 @@ class HttpCheck(Check):
         urls = self._config.urls
         what = urls[0] if len(urls) == 1 else f"{len(urls)} URLs"
         return f"{what} answers in {target}, by address" if self._config.route == "inside" else f"{what} answers through the public name"
+
+    def permissions(self, target: str) -> tuple[str, ...]:
+        """To reach each server; with which credential, where one is named. No whole URL: its query may hold a secret."""
+        inside = self._config.addresses.get(target) if self._config.route == "inside" else None
+        servers = dict.fromkeys(inside or urlsplit(url).netloc for url in self._config.urls)
+        ask = f"to {self._config.method} from {', '.join(servers)} from where dr runs"
+        return (ask, *self.header_permissions(self._config.headers))
+
+    def touches(self, target: str) -> tuple[Touch, ...]:
+        """The servers; from outside, name servers too."""
+        named = self._config.route == "outside" and any(not _is_address(urlsplit(url).hostname or "") for url in self._config.urls)
+        return (*super().touches(target), *((Touch(service="dns", plane="data", region=target),) if named else ()))
 
     def by_hand(self, source: str, target: str) -> str:
         """curl, once for each URL."""

@@ -10,7 +10,7 @@ from urllib.parse import urlencode, urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from dr.errors import Permanent, Transient, UsageError
+from dr.errors import Permanent, Transient
 from dr.model.base import Duration, Frozen, Json, show_duration
 from dr.model.runbook import KindConfig
 from dr.ports import AttemptContext, Site
@@ -18,6 +18,7 @@ from dr.providers.generic.checks import by_hand
 from dr.providers.generic.checks.base import Check, CheckConfig, Headers
 from dr.providers.generic.checks.expect import NumberComparison, holds
 from dr.providers.generic.checks.web import Request, Web
+from dr.providers.regions import same_regions
 
 _POINTS = 60
 _SHORTEST_STEP = timedelta(seconds=1)
@@ -127,9 +128,8 @@ class MetricCheck(Check):
         assert isinstance(config, MetricCheckConfig), "the registry gives each kind its own Config"
         super().__init__(name, config, needs, site)
         self._config = config
-        wrong = sorted(set(config.sources) ^ set(site.regions)) if config.sources else []
-        if wrong:
-            raise UsageError(f"{name}: sources: {', '.join(wrong)} is not in both the runbook's regions and here")
+        if config.sources:
+            same_regions(name, config.sources, site, "sources")
         self._web = Web(self.file(config.certificate_authority), site.clock)
 
     def look(self, context: AttemptContext) -> str:
@@ -171,6 +171,10 @@ class MetricCheck(Check):
         """The expectation, and for how long."""
         over = f" for {show_duration(self._config.window)}" if self._config.window else ""
         return f"{self._config.query} {self._config.expect}{over}"
+
+    def permissions(self, target: str) -> tuple[str, ...]:
+        """To query; with which credential, where one is named."""
+        return (f"to query {self._base(target)} from where dr runs", *self.header_permissions(self._config.headers))
 
     def by_hand(self, source: str, target: str) -> str:
         """curl and jq, over the same window."""

@@ -139,7 +139,7 @@ class SqlCheck(Check):
         expected = f"{self._config.rows} rows" if self._config.rows is not None else f"{self._config.value}"
         return f"a query of {self._config.database} in {target} finds {expected}"
 
-    def permissions(self) -> tuple[str, ...]:
+    def permissions(self, target: str) -> tuple[str, ...]:
         """What the query reads."""
         return (f"database: SELECT on what the query of {self.name} reads",)
 

@@ -11,13 +11,14 @@ from pydantic import Field
 from dr.errors import Permanent, Transient
 from dr.model.base import Duration, show_duration
 from dr.model.evidence import Evidence, WaitsUntil
-from dr.model.plan import Backoff, StepSpec
+from dr.model.plan import Backoff, StepSpec, Touch
 from dr.model.runbook import KindConfig
 from dr.model.words import Intent, Verb
 from dr.ports import AttemptContext, Look, Seen, Site, Step
 from dr.providers.generic.checks import by_hand
 from dr.providers.generic.checks.base import Check, CheckConfig, Looker, rest
 from dr.providers.generic.person import MOVES, Bystander
+from dr.providers.one_way import OneWay
 
 _SAID_EVERY = 1.0
 _MARGIN = timedelta(minutes=1)
@@ -30,7 +31,7 @@ class WaitConfig(KindConfig):
     intents: tuple[Intent, ...] = Field(MOVES, min_length=1, description="the intents that it is a step of")
 
 
-class Waiting:
+class Waiting(OneWay):
     """Waits. A person may pause or cancel the run meanwhile; after a pause only what was left is waited for."""
 
     def __init__(self, duration: timedelta) -> None:
@@ -57,14 +58,6 @@ class Waiting:
     def verify(self, context: AttemptContext) -> Seen:
         """It is over."""
         return Seen(Look.DONE, f"waited for {show_duration(self._duration)}")
-
-    def undo(self, context: AttemptContext) -> None:
-        """Raises Permanent: time is not taken back."""
-        raise Permanent(f"{context.step.id} cannot be undone")
-
-    def preserve(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """Destroys nothing."""
-        return ()
 
     def _until(self, context: AttemptContext) -> datetime | None:
         mine = [item for item in context.evidence if isinstance(item, WaitsUntil) and item.step == context.step.id]
@@ -114,7 +107,6 @@ class Soak(Check):
 
     kind: ClassVar[str] = "soak"
     Config: ClassVar[type[KindConfig]] = SoakConfig
-    service: ClassVar[str] = "checks"
 
     def __init__(self, name: str, config: KindConfig, needs: Sequence[str], site: Site) -> None:
         assert isinstance(config, SoakConfig), "the registry gives each kind its own Config"
@@ -151,8 +143,19 @@ class Soak(Check):
         """Which checks, and for how long."""
         return f"{', '.join(self._config.checks)} hold for {show_duration(self._config.duration)}"
 
+    def permissions(self, target: str) -> tuple[str, ...]:
+        """Those of the checks."""
+        return tuple(dict.fromkeys(text for peer in self._peers() for text in peer.permissions(target)))
+
+    def touches(self, target: str) -> tuple[Touch, ...]:
+        """What the checks ask."""
+        return tuple(dict.fromkeys(touch for peer in self._peers() for touch in peer.touches(target)))
+
+    def _peers(self) -> list[Check]:
+        peers: list[object] = [self.site.peers.get(name) for name in self._config.checks]
+        return [peer for peer in peers if isinstance(peer, Check)]
+
     def by_hand(self, source: str, target: str) -> str:
         """The checks' own commands, again and again."""
-        peers: list[object] = [self.site.peers.get(name) for name in self._config.checks]
-        commands = [peer.by_hand(source, target) for peer in peers if isinstance(peer, Check)]
+        commands = [peer.by_hand(source, target) for peer in self._peers()]
         return by_hand.soaked(commands, self._config.duration, self._config.every)

@@ -24,11 +24,12 @@ from dr.providers.generic.notify import texts
 from dr.providers.generic.notify.channels import Sender, outcome
 from dr.providers.generic.notify.config import Channel, NotifyConfig
 from dr.providers.generic.person import Bystander
+from dr.providers.one_way import OneWay
 
 _MARGIN = timedelta(seconds=5)
 
 
-class SendOnce:
+class SendOnce(OneWay):
     """Sends the message of one stage to all channels, at most once in a run.
 
     The journal says before the effect that an attempt begins. So a second attempt means that the first one may have sent it, whoever made
@@ -71,14 +72,6 @@ class SendOnce:
     def verify(self, context: AttemptContext) -> Seen:
         """What was sent was sent."""
         return Seen(Look.DONE)
-
-    def undo(self, context: AttemptContext) -> None:
-        """Raises Permanent: a message is not taken back."""
-        raise Permanent(f"{context.step.id} cannot be undone")
-
-    def preserve(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """Destroys nothing."""
-        return ()
 
 
 class Notify(Bystander):
@@ -167,4 +160,3 @@ def _to(url: str | SecretRef, base: Path) -> list[str]:
     if isinstance(url, str):
         return [shlex.quote(url)]
     return ["-K", f"<(printf 'url = \"%s\"' {shell.secret(base, url)})"]
-

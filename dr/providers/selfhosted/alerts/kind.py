@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import ClassVar
 
-from dr.errors import StepError, UsageError
+from dr.errors import StepError
 from dr.model.base import show_duration
 from dr.model.by_hand import Typed
 from dr.model.lag import ComponentView, Finding
@@ -15,6 +15,7 @@ from dr.model.runbook import KindConfig
 from dr.model.words import Intent, Severity, Verb
 from dr.ports import Operation, Site, Step
 from dr.providers.generic.person import Bystander
+from dr.providers.regions import known_regions
 from dr.providers.selfhosted.alerts.api import Alertmanagers
 from dr.providers.selfhosted.alerts.by_hand import ByHand
 from dr.providers.selfhosted.alerts.config import AlertsConfig
@@ -37,10 +38,7 @@ class AlertSilence(Bystander):
     def __init__(self, name: str, config: KindConfig, needs: Sequence[str], site: Site) -> None:
         assert isinstance(config, AlertsConfig), "the registry gives each kind its own Config"
         super().__init__(name, config, needs, site)
-        unknown = sorted(config.regions.keys() - site.regions.keys())
-        if unknown:
-            text = f"components.{name}.regions names {', '.join(unknown)}, which the runbook does not have"
-            raise UsageError(text, hint=f"its regions are {', '.join(sorted(site.regions))}")
+        known_regions(name, config.regions, site)
         self._config = config
         managers = Alertmanagers(name, config, site.secrets, site.base)
         self._by_hand = ByHand(site.runbook, config, site.base)

@@ -12,10 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-from dr.errors import Permanent, StepError
+from dr.errors import StepError
 from dr.model.base import show_duration
 from dr.model.evidence import Evidence, Note, PutBack, Temporary
 from dr.ports import AttemptContext, Look, Seen
+from dr.providers.one_way import OneWay
 from dr.providers.selfhosted.alerts.api import Alertmanagers, Silence
 from dr.providers.selfhosted.alerts.config import AlertsConfig
 
@@ -58,19 +59,11 @@ class Desk:
         return f"alerts in {region}"
 
 
-class _Step:
-    """Base of both: nothing is destroyed."""
+class _Step(OneWay):
+    """Base of both."""
 
     def __init__(self, desk: Desk, target: str) -> None:
         self.desk, self.target = desk, target
-
-    def preserve(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """Destroys nothing."""
-        return ()
-
-    def undo(self, context: AttemptContext) -> None:
-        """Raises Permanent: this step has no undo."""
-        raise Permanent(f"{context.step.id} cannot be undone")
 
     def required(self, found: Mapping[str, T | StepError]) -> T | None:
         """What the target's Alertmanager answered; None where it has none. Raises what went wrong there."""

@@ -8,13 +8,15 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from datetime import timedelta
 from typing import ClassVar, Protocol, runtime_checkable
 
-from dr.errors import Permanent, StepError, Transient, UsageError
-from dr.model.lag import Beat, ComponentView, Finding, LagSample
+from dr.errors import Permanent, StepError, Transient
+from dr.model.lag import ComponentView, Finding
 from dr.model.plan import Backoff, StepSpec, Touch
 from dr.model.runbook import KindConfig
-from dr.model.words import Intent, Known, Severity, Verb
+from dr.model.words import Intent, Severity, Verb
 from dr.ports import Site, Step
 from dr.providers import shell
+from dr.providers.generic.person import Bystander
+from dr.providers.regions import same_regions
 from dr.providers.selfhosted.certificates.config import CertificatesConfig
 from dr.providers.selfhosted.certificates.look import Looked, Looker
 from dr.providers.selfhosted.certificates.steps import Account
@@ -35,7 +37,7 @@ class Named(Protocol):
         """All of them, as a region lists them. Raises StepError."""
 
 
-class TlsCertificates:
+class TlsCertificates(Bystander):
     """Every public name has a certificate in each region: present, with its own key, for that name, of the authority, not about to expire.
 
     Protects clients from a region that nobody can talk to. Needs the directories where certificates lie, or the endpoints that serve
@@ -47,17 +49,15 @@ class TlsCertificates:
 
     def __init__(self, name: str, config: KindConfig, needs: Sequence[str], site: Site) -> None:
         assert isinstance(config, CertificatesConfig), "the registry gives each kind its own Config"
-        wrong = sorted(set(config.regions) ^ set(site.regions))
-        if wrong:
-            raise UsageError(f"{name}: regions: {', '.join(wrong)} is not in both the runbook and this component")
-        self.name, self.config, self.needs = name, config, tuple(needs)
-        self._site = site
+        same_regions(name, config.regions, site)
+        super().__init__(name, config, needs, site)
+        self.config = config
         self._looker = Looker(config, site.base, site.clock)
         self._listed: tuple[str, ...] = ()
 
     def view(self) -> ComponentView:
         """In no region: certificates take no writes. Findings of all regions at once; each matters for moves to its own region only."""
-        clock = self._site.clock
+        clock = self.site.clock
         until = clock.monotonic() + VIEW_SECONDS
         pool = ThreadPoolExecutor(2 * len(self.config.regions), thread_name_prefix="certificates-view")
         try:
@@ -91,7 +91,7 @@ class TlsCertificates:
 
     def _everywhere(self, pool: ThreadPoolExecutor) -> tuple[tuple[str, ...], StepError | None]:
         """The names that any region lists; the newest list where none answers, and why none did."""
-        clock, pending = self._site.clock, {pool.submit(self.hostnames, region) for region in self.config.regions}
+        clock, pending = self.site.clock, {pool.submit(self.hostnames, region) for region in self.config.regions}
         until, lists = clock.monotonic() + _LIST_SECONDS, list[tuple[str, ...]]()
         problem: StepError = Transient(f"{self.name}: no list of public names in time")
         while pending:
@@ -112,7 +112,7 @@ class TlsCertificates:
 
     def _look_or_why(self, look: Future[Looked], until: float) -> Looked | StepError:
         try:
-            return look.result(max(0.05, until - self._site.clock.monotonic()))
+            return look.result(max(0.05, until - self.site.clock.monotonic()))
         except StepError as error:
             return error
         except FutureTimeout:
@@ -122,41 +122,45 @@ class TlsCertificates:
         """The names that need a certificate, as a region lists them. Raises StepError."""
         if self.config.deployments is None:
             return self.config.hostnames
-        peer = self._site.peers.get(self.config.deployments)
+        peer = self.site.peers.get(self.config.deployments)
         if not isinstance(peer, Named):
             text = f"{self.name}: deployments: {self.config.deployments} is no component with public names"
             raise Permanent(text, hint="name a component of kind airflow-deployments")
         return tuple(dict.fromkeys((*peer.hostnames(region), *self.config.hostnames)))
 
-    def beat(self, region: str) -> Beat | None:
-        """None: there is nothing to write."""
-        return None
-
-    def sample(self, primary: str | None) -> LagSample:
-        """Known, without a lag: certificates are no stream of data."""
-        return LagSample(component=self.name, at=self._site.clock.now(), state=Known.KNOWN, reason="no data of its own")
-
     def steps(self, intent: Intent, source: str, target: str) -> Sequence[Step]:
         """Before a move: the target's certificates, and a flaw blocks. Re-protect: those of the other side, and a flaw is debt."""
         region, strict = (target, True) if intent.moves else (source, False)
-        where = self.config.regions[region]
-        touched = [Touch(service="certificates", plane="data", region=region)] if where.address is not None else []
         command = self._by_hand(region)
         spec = StepSpec(
             id=f"{self.name}/prepare", component=self.name, kind=KIND, verb=Verb.PREPARE, region=region,
             title=f"every public name has a good certificate in {region}", estimate=timedelta(milliseconds=300),
             budget=timedelta(minutes=2), max_attempts=20, backoff=Backoff(cap=timedelta(seconds=2)), optional=not strict,
-            touches=tuple(touched),
-            permissions=("to read the certificates and their keys" if self.config.keys else "to read the certificates",),
+            touches=self._touches(region, target), permissions=self._permissions(region, target),
             by_hand=command, check_by_hand=command,
         )  # fmt: skip
         # while the source is alive both list the same names; what is lost is not asked for them
-        operation = Account(self.name, region, target, self._looker, self.hostnames, self._site.artefacts, strict=strict)
+        operation = Account(self.name, region, target, self._looker, self.hostnames, self.site.artefacts, strict=strict)
         return (Step(spec, operation),)
+
+    def _touches(self, region: str, lister: str) -> tuple[Touch, ...]:
+        """What is read: files of the region (lying where dr runs), what its endpoint shows, the names in the platform's database."""
+        where = self.config.regions[region]
+        files = [Touch(service="certificate files", plane="data", region=region)] if where.directory is not None else []
+        served = [Touch(service="certificates", plane="data", region=region)] if where.address is not None else []
+        names = [Touch(service="database", plane="data", region=lister)] if self.config.deployments is not None else []
+        return (*files, *served, *names)
+
+    def _permissions(self, region: str, lister: str) -> tuple[str, ...]:
+        where, what = self.config.regions[region], "the certificates and their keys" if self.config.keys else "the certificates"
+        files = [f"to read {what} in {where.directory}"] if where.directory is not None else []
+        served = [f"to connect to {where.address}:{where.port} from where dr runs"] if where.address is not None else []
+        names = [f"{self.config.deployments}: to list the public names in {lister}"] if self.config.deployments is not None else []
+        return (*files, *served, *names)
 
     def _by_hand(self, region: str) -> str:
         """openssl, over all files of a directory; that each name has one is for the eye, where the names are another component's."""
-        where, authority = self.config.regions[region], shell.absolute(self._site.base, self.config.certificate_authority)
+        where, authority = self.config.regions[region], shell.absolute(self.site.base, self.config.certificate_authority)
         if where.directory is None:
             return (
                 f"(for name in ${{NAMES:?set NAMES to the public names}}; do openssl s_client -connect {where.address}:{where.port}"
@@ -165,7 +169,7 @@ class TlsCertificates:
         files = [self.config.certificate_file.replace("{hostname}", name) for name in self.config.hostnames]
         if self.config.deployments is not None:
             files.append(self.config.certificate_file.replace("{hostname}", "*"))
-        folder = shell.absolute(self._site.base, where.directory)
+        folder = shell.absolute(self.site.base, where.directory)
         listed = " ".join(dict.fromkeys(f"{folder}/{file}" for file in files))
         return (
             f'(for file in {listed}; do openssl verify -CAfile {authority} -untrusted "$file" "$file" || exit 1;'
@@ -178,6 +182,3 @@ class TlsCertificates:
             self._looker.look(target, self.hostnames(target), timedelta(seconds=1), glance=True)
         except StepError:
             return  # the step will meet it again and say it; nothing was promised here
-
-    def close(self) -> None:
-        """Nothing is kept open."""

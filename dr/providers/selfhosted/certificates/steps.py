@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from dr.errors import Permanent, Transient
+from dr.errors import Transient
 from dr.model.evidence import NAMED, Accounted, Evidence
 from dr.model.words import Guard
 from dr.ports import AttemptContext, Look, Seen
+from dr.providers.artefacts import keep_lines
+from dr.providers.one_way import OneWay
 from dr.providers.selfhosted.certificates.judge import Flaw
 from dr.providers.selfhosted.certificates.look import Looked, Looker
 
@@ -21,7 +21,7 @@ Hostnames = Callable[[str], Sequence[str]]
 """The names that need a certificate, as a region lists them. Raises StepError."""
 
 
-class Account:
+class Account(OneWay):
     """Looks at one region and accounts for every name.
 
     Args:
@@ -43,7 +43,7 @@ class Account:
         if not looked.unusable or not self._strict:
             return Seen(Look.NEEDED)
         text = said(looked.unusable)
-        if any(item.guard is Guard.PREREQUISITES for item in context.acceptances):
+        if context.accepted(Guard.PREREQUISITES):
             return Seen(Look.NEEDED, text)
         return Seen(Look.BLOCKED, f"{text} (try: dr resume {context.run_id} --accept prerequisites --reason TEXT)")
 
@@ -54,14 +54,6 @@ class Account:
     def verify(self, context: AttemptContext) -> Seen:
         """What was seen was seen."""
         return Seen(Look.DONE)
-
-    def undo(self, context: AttemptContext) -> None:
-        """Raises Permanent: a look is not taken back."""
-        raise Permanent(f"{context.step.id} cannot be undone")
-
-    def preserve(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """Destroys nothing."""
-        return ()
 
     def _look(self, context: AttemptContext) -> Looked:
         left = timedelta(seconds=max(1.0, context.deadline - context.clock.monotonic()))
@@ -79,12 +71,9 @@ class Account:
 
     def _listed(self, context: AttemptContext, flaws: Sequence[Flaw]) -> str:
         """All flaws as JSON lines."""
-        self._artefacts.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self._artefacts / f"{context.run_id}-{self._component}-{self._region}.jsonl"
         rows = [{"hostname": item.hostname, "fact": item.fact, "usable": item.usable} for item in flaws]
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.writelines(json.dumps(row) + "\n" for row in rows)
+        keep_lines(path, rows)
         return str(path)
 
 
@@ -92,4 +81,3 @@ def said(flaws: Sequence[Flaw]) -> str:
     """The first flaws with the fix of the first, and how many more there are."""
     more = f" (and {len(flaws) - _NAMED} more)" if len(flaws) > _NAMED else ""
     return "; ".join(str(item) for item in flaws[:_NAMED]) + more + f"; {flaws[0].fix}"
-

@@ -13,6 +13,7 @@ from dr.model.lag import Beat, ComponentView, LagSample
 from dr.model.runbook import KindConfig
 from dr.model.words import Intent, Known
 from dr.ports import Site, Step
+from dr.providers.regions import same_regions
 from dr.providers.selfhosted.dns import view
 from dr.providers.selfhosted.dns.by_hand import ByHand
 from dr.providers.selfhosted.dns.chains import Chains
@@ -37,17 +38,11 @@ class DnsRecords:
     Config: ClassVar[type[KindConfig]] = DnsConfig
 
     def __init__(self, name: str, config: KindConfig, needs: Sequence[str], site: Site) -> None:
-        if not isinstance(config, DnsConfig):
-            raise UsageError(f"components.{name}: these are not settings of the kind {KIND}")
-        unknown = sorted(config.regions.keys() - site.regions.keys())
-        if unknown:
-            raise UsageError(
-                f"components.{name}.regions names {', '.join(unknown)}, which the runbook does not have",
-                hint=f"its regions are {', '.join(sorted(site.regions))}",
-            )
+        assert isinstance(config, DnsConfig), "the registry gives each kind its own Config"
+        same_regions(name, config.regions, site)
         one, other = (set(region.addresses) for region in config.regions.values())
         if one & other:
-            raise UsageError(f"components.{name}.regions: both lead to {', '.join(sorted(one & other))}", hint="each needs its own address")
+            raise UsageError(f"{name}: regions: both lead to {', '.join(sorted(one & other))}", hint="each needs its own address")
         self.name, self.config, self.needs = name, config, tuple(needs)
         self._clock = site.clock
         self._zone = Zone(name, config, NameServers(name, config, site.secrets), site.clock)

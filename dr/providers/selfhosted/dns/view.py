@@ -31,7 +31,7 @@ def judge(component: str, at: datetime, config: DnsConfig, copies: Mapping[str, 
 
 def _role(config: DnsConfig, region: str, copy: ZoneCopy | StepError) -> RegionView:
     if isinstance(copy, NotAnswering):
-        return RegionView(role=Role.STOPPED if copy.refused else Role.UNREACHABLE, reason=copy.message)
+        return RegionView(role=Role.STOPPED if copy.refused else Role.UNREACHABLE, reason=copy.message, late=copy.late)
     if isinstance(copy, StepError):
         return RegionView(role=Role.UNKNOWN, reason=copy.message)
     found = leads(copy.matching(config.names), _addresses(config))

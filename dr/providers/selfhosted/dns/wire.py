@@ -40,8 +40,8 @@ _TRANSIENT = (dns.rcode.SERVFAIL,)
 class NotAnswering(Transient):
     """A name server could not be asked, and nothing was done there. ``refused``: its host is up, the server is not."""
 
-    def __init__(self, message: str, *, refused: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, refused: bool = False, late: bool = False) -> None:
+        super().__init__(message, late=late)
         self.refused = refused
 
 
@@ -73,7 +73,9 @@ class NameServers:
             return _copy(zone, self._zone)
         except ConnectionRefusedError:
             problem = NotAnswering(f"{where}: connection refused", refused=True)
-        except (dns.exception.Timeout, EOFError, OSError) as error:
+        except (dns.exception.Timeout, TimeoutError):
+            problem = NotAnswering(f"{where}: no answer within {limit:g} s", late=True)
+        except (EOFError, OSError) as error:
             problem = NotAnswering(f"{where}: {_short(error)}")
         except dns.exception.DNSException as error:
             problem = Permanent(f"{where} refuses the transfer of {self._config.zone}: {_short(error)}", hint=self._hint())

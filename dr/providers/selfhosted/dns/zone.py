@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 
-from dr.errors import Permanent, StepError, Transient
-from dr.model.evidence import Evidence
-from dr.ports import AttemptContext, Clock
+from dr.errors import StepError, Transient
+from dr.ports import Clock
+from dr.providers.one_way import OneWay
 from dr.providers.selfhosted.dns.config import DnsConfig
 from dr.providers.selfhosted.dns.records import Change, Key, RecordSet, ZoneCopy
 from dr.providers.selfhosted.dns.wire import NameServers, ZoneChanged
@@ -97,16 +97,8 @@ class Zone:
         raise Transient(f"{self.component}: the zone {self.config.zone} in {region} is being changed by somebody else")
 
 
-class ZoneStep:
-    """Base of the steps: nothing is destroyed, nothing can be undone, unless a step says otherwise."""
+class ZoneStep(OneWay):
+    """Base of the steps. What changes answers keeps the old ones in its evidence."""
 
     def __init__(self, zone: Zone, source: str, target: str) -> None:
         self.zone, self.source, self.target = zone, source, target
-
-    def preserve(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """Destroys nothing: the old answers are in the evidence."""
-        return ()
-
-    def undo(self, context: AttemptContext) -> None:
-        """Raises Permanent: this step has no undo."""
-        raise Permanent(f"{context.step.id} cannot be undone")

@@ -46,9 +46,9 @@ def findings(component: str, needed: Sequence[Wanted], pulls: Sequence[Pull], sh
             found.append(Finding(component=component, severity=severity, fact=fact, fix=fix, region=shelf.region))
     if len(shelves) == 2:
         used = {item.image.reference: _users(item) for item in needed if item.running}
-        for severity, region, fact in _tags(used, *shelves):
+        for region, fact in _tags(used, *shelves):
             fix = "dr reprotect mends it where the primary's is the newer image; else push the tag again"
-            found.append(Finding(component=component, severity=severity, fact=fact, fix=fix, region=region))
+            found.append(Finding(component=component, severity=Severity.WARNING, fact=fact, fix=fix, region=region))
     return tuple(found)
 
 
@@ -151,8 +151,11 @@ def _gaps(needed: Sequence[Wanted], pulls: Sequence[Pull], shelf: Shelf) -> Iter
         yield Severity.INFO, text, "dr monitor looks at all of them in turn; a run does before it starts anything"
 
 
-def _tags(used: Mapping[str, str], one: Shelf, other: Shelf) -> Iterator[tuple[Severity, str | None, str]]:
-    """Tags that name different images. The region where a tag names another image than the one in use is the one that is wrong."""
+def _tags(used: Mapping[str, str], one: Shelf, other: Shelf) -> Iterator[tuple[str | None, str]]:
+    """Tags that name different images. The region where a tag names another image than the one in use is the one that is wrong.
+
+    To be mended, and no reason to stay in a lost region: Deployments run by digest, and whether that is there was judged by itself.
+    """
     for tag in sorted(one.tags.keys() & other.tags.keys()):
         here, there = one.tags[tag].digest, other.tags[tag].digest
         if here == there or here is None or there is None:
@@ -160,14 +163,14 @@ def _tags(used: Mapping[str, str], one: Shelf, other: Shelf) -> Iterator[tuple[S
         for ours, theirs, where, elsewhere in ((here, there, other, one), (there, here, one, other)):
             if ours in used and theirs not in used:
                 fact = f"tag {tag} names {short(theirs)} in {where.region}, not {short(ours)} ({used[ours]}) as in {elsewhere.region}"
-                yield Severity.ERROR, where.region, fact
+                yield where.region, fact
                 break
         else:
-            yield Severity.WARNING, None, f"tag {tag} names {short(here)} in {one.region} and {short(there)} in {other.region}"
+            yield None, f"tag {tag} names {short(here)} in {one.region} and {short(there)} in {other.region}"
     for shelf, opposite in ((one, other), (other, one)):
         gone = [tag for tag, entry in opposite.tags.items() if entry.digest in used and tag not in shelf.tags]
         if gone and shelf.all_tags:
-            yield Severity.WARNING, shelf.region, f"{len(gone)} tags of images in use are not in {shelf.region}: {named(sorted(gone))}"
+            yield shelf.region, f"{len(gone)} tags of images in use are not in {shelf.region}: {named(sorted(gone))}"
 
 
 def _at(item: Wanted, shelf: Shelf) -> Entry:

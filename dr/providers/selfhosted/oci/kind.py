@@ -12,6 +12,7 @@ from dr.model.lag import Beat, ComponentView, LagSample
 from dr.model.runbook import KindConfig
 from dr.model.words import Intent, Known
 from dr.ports import Site, Step
+from dr.providers.regions import same_regions
 from dr.providers.selfhosted.oci import judge
 from dr.providers.selfhosted.oci.by_hand import ByHand
 from dr.providers.selfhosted.oci.chains import Chains
@@ -37,14 +38,10 @@ class OciRegistry:
     Config: ClassVar[type[KindConfig]] = OciConfig
 
     def __init__(self, name: str, config: KindConfig, needs: Sequence[str], site: Site) -> None:
-        if not isinstance(config, OciConfig):
-            raise UsageError(f"components.{name}: these are not settings of the kind {KIND}")
-        unknown = sorted(set(config.regions) ^ set(site.regions))
-        if unknown:
-            text = f"components.{name}.regions: {', '.join(unknown)} is not in both the runbook and this component"
-            raise UsageError(text, hint="name the same regions")
+        assert isinstance(config, OciConfig), "the registry gives each kind its own Config"
+        same_regions(name, config.regions, site)
         if len({region.url for region in config.regions.values()}) < len(config.regions):
-            raise UsageError(f"components.{name}.regions: both have the same url", hint="each region needs its own registry")
+            raise UsageError(f"{name}: regions: both have the same url", hint="each region needs its own registry")
         self.name, self.config, self.needs = name, config, tuple(needs)
         self._clock = site.clock
         self._registries = Registries(name, config, site)

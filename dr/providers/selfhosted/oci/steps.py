@@ -7,7 +7,6 @@ Deployments name digests.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -21,6 +20,8 @@ from dr.model.evidence import NAMED, Evidence, Following, Note
 from dr.model.identity import ImageUses
 from dr.model.words import Guard
 from dr.ports import AttemptContext, Look, Seen
+from dr.providers.artefacts import keep_lines
+from dr.providers.one_way import OneWay
 from dr.providers.selfhosted.oci import judge
 from dr.providers.selfhosted.oci.images import Image
 from dr.providers.selfhosted.oci.inventory import Entry
@@ -72,7 +73,7 @@ class State:
         return judge.lacking(self.needed, self.shelf)
 
 
-class Bring:
+class Bring(OneWay):
     """The target's registry holds all that is needed, and Deployments can pull it there. What is missing comes from the source, if there.
 
     Args:
@@ -118,14 +119,6 @@ class Bring:
     def verify(self, context: AttemptContext) -> Seen:
         """DONE: all is there. BLOCKED as ``observe``: what could be copied has been."""
         return self._judged(context, self._look(context), repaired=self._brought)
-
-    def preserve(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """Destroys nothing."""
-        return ()
-
-    def undo(self, context: AttemptContext) -> None:
-        """Raises Permanent: what was copied harms nobody and stays."""
-        raise Permanent(f"{context.step.id} cannot be undone")
 
     def _mirror(self, context: AttemptContext | None = None) -> Mirror:
         """Without a context it only reads."""
@@ -217,8 +210,7 @@ class Bring:
             problem = state.shelf.entries[refused[0].key].problem
             reasons.append(f"{len(refused)} pulls are refused: {judge.named([pull.secret for pull in refused])}: {problem}")
         text = "; ".join(reasons)
-        accepted = any(item.guard is Guard.PREREQUISITES for item in context.acceptances)
-        if reasons and not accepted:
+        if reasons and not context.accepted(Guard.PREREQUISITES):
             return Seen(Look.BLOCKED, f"{text} (try: dr resume {context.run_id} --accept prerequisites --reason TEXT)", evidence)
         return Seen(Look.DONE, text or f"{len(state.needed)} images and {len(state.pulls)} pulls work in {self._target}", evidence)
 
@@ -242,11 +234,8 @@ class Bring:
         lines += [{"tag": key, "problem": "names an image that is not older than the other region's"} for key in state.conflicts]
         if not lines:
             return None
-        folder = self._registries.site.artefacts
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = folder / f"{self._registries.name}-{context.run_id}-{context.step.verb}.jsonl"
-        path.write_text("".join(json.dumps(line, sort_keys=True) + "\n" for line in lines), encoding="utf-8")
-        path.chmod(0o600)
+        path = self._registries.site.artefacts / f"{self._registries.name}-{context.run_id}-{context.step.verb}.jsonl"
+        keep_lines(path, lines)
         return str(path)
 
 

@@ -37,7 +37,8 @@ _GRACE_SECONDS = 0.2
 _REST_SECONDS, _REST_WIDTH = 60.0, 2
 """What did not fit into a view is looked at after it, in this time. What nobody runs now is looked at by few: nobody else notices."""
 _MOMENT = timedelta(seconds=30)
-"""So old may be what counts for an image in use: the monitor saw it a moment ago, and a failover waits for this view. A step asks again."""
+"""So old may be what counts for an image in use that was not reached in time; and what a monitor saw itself, which looks every few
+seconds. The first look of a process asks for all of them: the guard of a failover believes nobody's word of half a minute ago."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Viewer:
     def __init__(self, registries: Registries, looker: Looker) -> None:
         self._registries, self._looker = registries, looker
         self._going_on: Future[None] | None = None
+        self._looked: set[str] = set()
 
     def view(self) -> ComponentView:
         """Roles and findings. Bounded by about 2 s, never raises. What did not fit is looked at afterwards, for the next view."""
@@ -134,7 +136,10 @@ class Viewer:
         all_tags = False
         if silent is None:
             first, more = limits
-            now = self._looker.images(region, [item.image for item in needed if item.needed_now], first, trust=trust, recent=_MOMENT)
+            recent = _MOMENT if region in self._looked else timedelta(0)
+            now = self._looker.images(region, [item.image for item in needed if item.needed_now], first, trust=trust, recent=recent)
+            if now.complete:
+                self._looked.add(region)
             running = [item.image.key for item in needed if item.needed_now]
             entries = {key: entry for key in running if (entry := inventory.fresh(region, key, _MOMENT)) is not None} | dict(now.entries)
             later = [item.image for item in needed if not item.needed_now]
@@ -198,5 +203,6 @@ def _roles(seen: Sides) -> dict[str, RegionView]:
             role = Role.SECONDARY if uses.epoch is None else Role.PRIMARY
             roles[region] = RegionView(role=role, epoch=uses.epoch, reason=registry)
         elif not isinstance(uses, NotInTime):
-            roles[region] = RegionView(role=Role.UNREACHABLE, reason="; ".join(filter(None, [uses.message, registry])))
+            why = "; ".join(filter(None, [uses.message, registry]))
+            roles[region] = RegionView(role=Role.UNREACHABLE, reason=why, late=uses.late)
     return roles

@@ -17,6 +17,7 @@ from urllib.parse import quote
 import httpx
 
 from dr.errors import EffectUnknown, Permanent, StepError, Transient
+from dr.providers.clients import Clients, Closed
 from dr.providers.selfhosted.oci.access import Corrupt, Denied, Login, NotAnswering
 from dr.providers.selfhosted.oci.auth import RegistryAuth
 from dr.providers.selfhosted.oci.images import ACCEPTED, Descriptor, Manifest, digest_of, parse, short
@@ -46,10 +47,10 @@ class Registry:
         self._login, self._monotonic = login, monotonic
         self._users: dict[Login | None, RegistryAuth] = {}
         self._lock = Lock()
-        limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=30)
-        # how long a request waits for its turn is no sign that the registry is gone
-        waits = httpx.Timeout(timeout, pool=None)
-        self._client = httpx.Client(base_url=url, verify=self._context(authority), timeout=waits, limits=limits, trust_env=False)
+        context = self._context(authority)
+        self._clients = Clients(
+            lambda limits: httpx.Client(base_url=url, verify=context, timeout=timeout, limits=limits, trust_env=False), connections
+        )
 
     def ping(self, timeout: float) -> None:
         """Whether it answers and knows us. Raises NotAnswering, Denied."""
@@ -104,7 +105,10 @@ class Registry:
         path = f"/v2/{repository}/blobs/{blob.digest}"
         problem: StepError
         try:
-            with self._client.stream("GET", path, auth=self._user(None), follow_redirects=True) as response:
+            with (
+                self._clients.one() as client,
+                client.stream("GET", path, auth=self._user(None), follow_redirects=True) as response,
+            ):
                 if response.status_code != 200:
                     response.read()
                     raise self._refusal(response, path)
@@ -112,6 +116,8 @@ class Registry:
                 return
         except httpx.RequestError as error:
             problem = self._lost(error, "GET", path)
+        except Closed:
+            problem = self._over()
         raise problem
 
     def tags(self, repository: str) -> tuple[str, ...]:
@@ -153,7 +159,7 @@ class Registry:
 
     def close(self) -> None:
         """Closes all connections."""
-        self._client.close()
+        self._clients.close()
 
     def _begin(self, path: str) -> str | None:
         response = self._ask("POST", path, headers={"Content-Length": "0"})
@@ -172,11 +178,14 @@ class Registry:
         waits = httpx.USE_CLIENT_DEFAULT if timeout is None else httpx.Timeout(timeout)
         problem: StepError
         try:
-            response = self._client.request(
-                method, path, content=content, headers=headers, auth=self._user(login), timeout=waits, follow_redirects=method == "GET"
-            )
+            with self._clients.one() as client:
+                response = client.request(
+                    method, path, content=content, headers=headers, auth=self._user(login), timeout=waits, follow_redirects=method == "GET"
+                )
         except httpx.RequestError as error:
             problem = self._lost(error, method, path)
+        except Closed:
+            problem = self._over()
         else:
             good = response.status_code < 300 or (method == "HEAD" and response.status_code < 400)
             if good or (absent and response.status_code == 404):
@@ -188,6 +197,9 @@ class Registry:
         login = login or self._login()
         with self._lock:
             return self._users.setdefault(login, RegistryAuth(self.url, login, self._monotonic))
+
+    def _over(self) -> Transient:
+        return Transient(f"{self.where}: closed")
 
     def _lost(self, error: httpx.RequestError, method: str, path: str) -> StepError:
         """No whole answer came."""
@@ -206,11 +218,12 @@ class Registry:
             return Transient(text)
         return Permanent(text)
 
-    def _context(self, authority: Path | None) -> ssl.SSLContext | bool:
-        if authority is None or not self.url.startswith("https"):
-            return True
+    def _context(self, authority: Path | None) -> ssl.SSLContext:
+        """One for all connections: loading the system's authorities takes 30 ms."""
+        if not self.url.startswith("https"):
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used
         try:
-            return ssl.create_default_context(cafile=str(authority))
+            return ssl.create_default_context(cafile=str(authority) if authority is not None else None)
         except (OSError, ssl.SSLError) as error:
             text = f"{self.where}: certificate authority {authority} cannot be read: {type(error).__name__}"
             raise Permanent(text, hint="set certificate_authority in the runbook") from None

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from dr.errors import Permanent
-from dr.model.evidence import Evidence
 from dr.ports import AttemptContext, Clock
+from dr.providers.one_way import OneWay
 from dr.providers.selfhosted.postgres.config import PostgresConfig
 from dr.providers.selfhosted.postgres.connect import Connections
 from dr.providers.selfhosted.postgres.server import Server
@@ -39,16 +38,8 @@ class Cluster:
         return min(most, timedelta(seconds=max(1.0, context.deadline - context.clock.monotonic())))
 
 
-class ClusterStep:
-    """Base of the steps: nothing is destroyed, nothing can be undone, unless a step says otherwise."""
+class ClusterStep(OneWay):
+    """Base of the steps."""
 
     def __init__(self, cluster: Cluster, source: str, target: str) -> None:
         self.cluster, self.source, self.target = cluster, source, target
-
-    def preserve(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """Destroys nothing."""
-        return ()
-
-    def undo(self, context: AttemptContext) -> None:
-        """Raises Permanent: this step has no undo."""
-        raise Permanent(f"{context.step.id} cannot be undone")

@@ -30,7 +30,7 @@ def manager(posture: Posture) -> tuple[str, str] | None:
         (_preloads(posture, "repmgr"), "repmgr", "repmgr standby switchover (or promote)"),
         (_preloads(posture, "pgautofailover"), "pg_auto_failover", "pg_autoctl perform switchover"),
         (any(name.startswith("stolon_") for name in posture.slots), "Stolon", "stolonctl failkeeper"),
-        (any("." in name for name in posture.settings), "a cloud provider", "the provider's own failover; dr has kinds for AWS"),
+        (any("." in name for name in posture.settings), "a cloud provider", "the provider's own failover, in a component of kind command"),
     ]
     return next(((who, how) for seen, who, how in signs if seen), None)
 

@@ -7,18 +7,19 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import ClassVar
 
-from dr.errors import StepError, UsageError
+from dr.errors import StepError
 from dr.model.by_hand import Question
 from dr.model.lag import Beat, ComponentView, Finding, LagSample, RegionView
 from dr.model.runbook import KindConfig
 from dr.model.words import Intent, Role, Severity
 from dr.ports import Site, Step
+from dr.providers.regions import same_regions
 from dr.providers.selfhosted.postgres import findings
 from dr.providers.selfhosted.postgres.by_hand import ByHand
 from dr.providers.selfhosted.postgres.chains import KIND, Chains
 from dr.providers.selfhosted.postgres.cluster import Cluster
 from dr.providers.selfhosted.postgres.config import PostgresConfig
-from dr.providers.selfhosted.postgres.connect import Bounded, Connections
+from dr.providers.selfhosted.postgres.connect import Bounded, Connections, Reach
 from dr.providers.selfhosted.postgres.facts import Posture, Reading, Unread, everywhere, posture, read, try_read
 from dr.providers.selfhosted.postgres.lag import Probe, decide
 from dr.providers.selfhosted.postgres.server import Server
@@ -39,14 +40,8 @@ class Postgres:
     Config: ClassVar[type[KindConfig]] = PostgresConfig
 
     def __init__(self, name: str, config: KindConfig, needs: Sequence[str], site: Site) -> None:
-        if not isinstance(config, PostgresConfig):
-            raise UsageError(f"components.{name}: these are not settings of the kind {KIND}")
-        unknown = sorted(config.regions.keys() - site.regions.keys())
-        if unknown:
-            raise UsageError(
-                f"components.{name}.regions names {', '.join(unknown)}, which the runbook does not have",
-                hint=f"its regions are {', '.join(sorted(site.regions))}",
-            )
+        assert isinstance(config, PostgresConfig), "the registry gives each kind its own Config"
+        same_regions(name, config.regions, site)
         self.name, self.config, self.needs = name, config, tuple(needs)
         self._clock = site.clock
         self._connections = Connections(name, config, site.secrets, site.base)
@@ -130,5 +125,5 @@ class Postgres:
 
 def _region_view(reading: Reading | Unread) -> RegionView:
     if isinstance(reading, Unread):
-        return RegionView(role=reading.role, reason=reading.reason)
+        return RegionView(role=reading.role, reason=reading.reason, late=reading.reach is Reach.SILENT)
     return RegionView(role=Role.SECONDARY if reading.recovering else Role.PRIMARY, epoch=reading.timeline)

@@ -92,7 +92,7 @@ class PreparePlanned(Prepare):
         if status == 0:
             return ()
         text = f"{self.source} does not reach {self.target} at {follows.address}:{follows.port}: it could not follow afterwards"
-        if any(item.guard is Guard.REVERSE_REPLICATION for item in context.acceptances):
+        if context.accepted(Guard.REVERSE_REPLICATION):
             return (Note(text=text),)
         raise Transient(text, hint="repair the way, or --accept reverse-replication --reason TEXT")
 

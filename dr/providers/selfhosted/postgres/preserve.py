@@ -6,13 +6,13 @@ started as a server of its own to look at the rows), with a manifest of sizes an
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
 from pathlib import Path
 
 from dr.errors import Permanent, Transient
 from dr.model.evidence import Evidence, Note, Preserved
 from dr.ports import AttemptContext, Look, Seen
+from dr.providers import artefacts
 from dr.providers.selfhosted.postgres import wal
 from dr.providers.selfhosted.postgres.cluster import NEWEST_COPY, Cluster, ClusterStep
 from dr.providers.selfhosted.postgres.facts import Reading, try_read
@@ -64,9 +64,10 @@ class Preserve(ClusterStep):
             server.must(["cp", "-a", "--reflink=auto", server.data(), f"{copy}.partial"], limit)
             server.must(["mv", f"{copy}.partial", copy], _HOST_LIMIT)
         context.say("digests")
-        _write(self._manifest(), manifest(server, copy, limit))
+        artefacts.keep(self._manifest(), manifest(server, copy, limit).encode())
         if compared.lineage.fork is not None:
-            _write(self._records(), server.records(compared.timeline, compared.lineage.fork, _MOST_RECORDS, limit))
+            records = server.records(compared.timeline, compared.lineage.fork, _MOST_RECORDS, limit)
+            artefacts.keep(self._records(), records.encode())
         return ()
 
     def verify(self, context: AttemptContext) -> Seen:
@@ -154,17 +155,6 @@ def overwriting(server: Server) -> bool:
 def _sizes(server: Server, folder: str, limit: timedelta) -> dict[str, str]:
     lines = server.must(["find", folder, "-type", "f", "-printf", "%s %P\\n"], limit).splitlines()
     return {path: size for size, _, path in (line.partition(" ") for line in lines)}
-
-
-def _write(path: Path, text: str) -> None:
-    """Durable and whole: the manifest is what allows the original to be overwritten."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = path.with_suffix(path.suffix + ".partial")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def needed(cluster: Cluster, source: str, target: str, context: AttemptContext) -> tuple[Evidence, ...]:

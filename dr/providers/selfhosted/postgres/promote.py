@@ -83,8 +83,7 @@ class Promote(ClusterStep):
 
     def _already(self, context: AttemptContext, reading: Reading) -> Seen:
         # by the engine's account an accepted split may leave the source writable; without one, two primaries are nobody's plan
-        split = any(item.guard is Guard.FENCE for item in context.acceptances)
-        other = None if split else try_read(self.cluster.connections, self.cluster.component, self.source)
+        other = None if context.accepted(Guard.FENCE) else try_read(self.cluster.connections, self.cluster.component, self.source)
         if isinstance(other, Reading) and not other.recovering:
             return Seen(Look.BLOCKED, f"both {self.target} and {self.source} take writes: fence {self.source}, then dr reprotect")
         return Seen(Look.DONE, f"{self.target} takes writes already", (self._recovery_point(reading), self._promoted(reading)))

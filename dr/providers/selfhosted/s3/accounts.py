@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from dr.model.evidence import NAMED, Accounted
-from dr.providers.selfhosted.s3.inventory import write_lines
+from dr.providers.artefacts import keep_lines
 from dr.providers.selfhosted.s3.objects import Difference, Item, Repair
 
 Row = dict[str, str | int | None]
@@ -55,11 +55,11 @@ def lost(
 
 
 def items_file(artefacts: Path, name: str, run_id: str, rows: Sequence[Row]) -> str | None:
-    """Keeps all rows beside the journal; None where there are none."""
+    """Keeps all rows beside the journal; None where there are none. Raises Transient."""
     if not rows:
         return None
     path = artefacts / f"{name}-{run_id}.jsonl"
-    write_lines(path, rows)
+    keep_lines(path, rows)
     return str(path)
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from dr.errors import Permanent, StepError, Transient
-from dr.model.evidence import Evidence
 from dr.ports import AttemptContext, Clock, Look, Seen
+from dr.providers.one_way import OneWay
 from dr.providers.selfhosted.s3 import control
 from dr.providers.selfhosted.s3.config import S3Config
 from dr.providers.selfhosted.s3.control import Keys, Marker
@@ -57,7 +57,7 @@ class Buckets:
                 except StepError as error:
                     found[region] = error
                 except FutureTimeout:
-                    found[region] = NotServed(f"{self.component} in {region}: no answer within {seconds:g} s", refused=False)
+                    found[region] = NotServed(f"{self.component} in {region}: no answer within {seconds:g} s", refused=False, late=True)
             return found
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -180,19 +180,11 @@ class Buckets:
             return list(pool.map(do, items))
 
 
-class BucketStep:
-    """Base of the steps: nothing is destroyed, nothing can be undone, unless a step says otherwise."""
+class BucketStep(OneWay):
+    """Base of the steps."""
 
     def __init__(self, buckets: Buckets, source: str, target: str) -> None:
         self.buckets, self.source, self.target = buckets, source, target
-
-    def preserve(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """Destroys nothing."""
-        return ()
-
-    def undo(self, context: AttemptContext) -> None:
-        """Raises Permanent: this step has no undo."""
-        raise Permanent(f"{context.step.id} cannot be undone")
 
     def leads(self, region: str) -> Marker:
         """The newest marker of a region's store.

@@ -60,7 +60,7 @@ class Chains:
         spec = self._spec(
             Verb.DRAIN, source, f"everything of {source} is in {target}", needs=("prepare",), estimate=timedelta(milliseconds=500),
             budget=timedelta(minutes=15), max_attempts=20, touched=(source, target), permissions=(*_READ, *_WRITE),
-            typed=self._by_hand.beat_and_arrive(source, target),
+            typed=self._by_hand.bring_over(source, target),
         )  # fmt: skip
         return Step(spec, Drain(self._buckets, source, target))
 
@@ -91,7 +91,7 @@ class Chains:
     def _preserve(self, source: str, target: str) -> Step:
         spec = self._spec(
             Verb.PRESERVE, source, f"keep what only {source} has", max_attempts=20, backoff=_PATIENT, estimate=timedelta(seconds=1),
-            budget=timedelta(hours=12), touched=(source, target), permissions=_READ, typed=self._by_hand.repair(source, target),
+            budget=timedelta(hours=12), touched=(source, target), permissions=_READ, typed=self._by_hand.preserve(source, target),
         )  # fmt: skip
         return Step(spec, Preserve(self._buckets, source, target))
 
@@ -99,7 +99,7 @@ class Chains:
         spec = self._spec(
             Verb.FOLLOW, source, f"{source} and {target} hold the same, heartbeats of {target} arrive", needs=needs, max_attempts=20,
             backoff=_PATIENT, estimate=timedelta(seconds=2), budget=timedelta(hours=14), touched=(source, target),
-            permissions=(*_READ, *_WRITE), typed=self._by_hand.repair(source, target),
+            permissions=(*_READ, *_WRITE), typed=self._by_hand.follow(source, target),
         )  # fmt: skip
         return Step(spec, Follow(self._buckets, source, target))
 

@@ -45,6 +45,8 @@ class S3Config(KindConfig):
     control_prefix: keys under it are ours: who is primary, heartbeats, checks. They are replicated like all others and never count as data.
     answer_timeout: for one exchange with a store. source_timeout: for the source's store, which may be lost.
     stalled_after: a heartbeat that has not arrived for so long means that the replication does not run.
+    failed_after: an object counts as failed, no longer as pending, once something has arrived that was written so much later: a store
+        without a replication status gives no other sign. Longer than a replication that keeps no order takes to catch up after a pause.
     inventory_objects: buckets with more objects are not listed by the monitor; then nobody can name what a disaster cost.
     """
 
@@ -53,6 +55,7 @@ class S3Config(KindConfig):
     answer_timeout: Duration = timedelta(seconds=3)
     source_timeout: Duration = timedelta(seconds=1)
     stalled_after: Duration = timedelta(seconds=30)
+    failed_after: Duration = timedelta(minutes=5)
     inventory_objects: int = Field(100_000, ge=0)
 
     def other(self, region: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from dr.errors import StepError, UsageError
@@ -14,12 +14,13 @@ from dr.model.lag import Beat, ComponentView, LagSample
 from dr.model.runbook import KindConfig
 from dr.model.words import Intent
 from dr.ports import Site, Step
+from dr.providers.regions import same_regions
 from dr.providers.selfhosted.s3 import view
 from dr.providers.selfhosted.s3.buckets import KIND, Buckets
 from dr.providers.selfhosted.s3.by_hand import ByHand
 from dr.providers.selfhosted.s3.chains import Chains
 from dr.providers.selfhosted.s3.config import S3Config
-from dr.providers.selfhosted.s3.lag import Copy, Probe, decide, leading
+from dr.providers.selfhosted.s3.lag import Copy, Probe, decide, newest_marker
 from dr.providers.selfhosted.s3.view import Look, Rights
 from dr.providers.selfhosted.s3.wire import Denied, Store, Taken, Unsupported
 
@@ -42,17 +43,11 @@ class S3Bucket:
     Config: ClassVar[type[KindConfig]] = S3Config
 
     def __init__(self, name: str, config: KindConfig, needs: Sequence[str], site: Site) -> None:
-        if not isinstance(config, S3Config):
-            raise UsageError(f"components.{name}: these are not settings of the kind {KIND}")
-        unknown = sorted(config.regions.keys() - site.regions.keys())
-        if unknown:
-            raise UsageError(
-                f"components.{name}.regions names {', '.join(unknown)}, which the runbook does not have",
-                hint=f"its regions are {', '.join(sorted(site.regions))}",
-            )
+        assert isinstance(config, S3Config), "the registry gives each kind its own Config"
+        same_regions(name, config.regions, site)
         one, other = ((settings.endpoint_url, settings.bucket) for settings in config.regions.values())
         if one == other:
-            raise UsageError(f"components.{name}.regions: both are the bucket {one[1]} of {one[0]}", hint="each needs its own")
+            raise UsageError(f"{name}: regions: both are the bucket {one[1]} of {one[0]}", hint="each needs its own")
         self.name, self.config, self.needs = name, config, tuple(needs)
         self._site = site
         stores = {
@@ -72,14 +67,16 @@ class S3Bucket:
             copies = self._buckets.both(self._probe.copy, _VIEW_SECONDS)
             rights = beside.result()
         looks = {region: _look(copy, rights[region]) for region, copy in copies.items()}
-        primary = leading(copies)
+        marker = newest_marker(copies)
         now = self._site.clock.now()
-        if primary is None:
+        if marker is None:
             lag = decide(self.name, now, "", Copy({}, None), Copy({}, None), None)
             lag = lag.model_copy(update={"reason": "; ".join(look.message for look in looks.values() if isinstance(look, StepError)) or
                                          "nothing says who is primary"})  # fmt: skip
         else:
-            lag = self._with_known_missing(decide(self.name, now, primary, copies[self.config.other(primary)], copies[primary], None))
+            primary = marker.region
+            lag = decide(self.name, now, primary, copies[self.config.other(primary)], copies[primary], None)
+            lag = self._with_known_missing(lag, marker.at)
         first = self._by_hand.mark(next(iter(self.config.regions))).do
         return view.judge(self.name, now, self.config, looks, lag, f"for the one that takes the writes: {first}")
 
@@ -122,17 +119,25 @@ class S3Bucket:
             pass  # it is there: a write would have been taken; or only a real one can tell
         return Rights(versioning, refused)
 
-    def _with_known_missing(self, sample: LagSample) -> LagSample:
-        """The recovery point is no younger than the oldest object that the monitor knows not to have arrived."""
+    def _with_known_missing(self, sample: LagSample, since: datetime) -> LagSample:
+        """With what the monitor counted a moment ago; the recovery point is no younger than the oldest object that has not arrived.
+
+        Args:
+            since: when the primary became it: what was counted before that was about the other way.
+        """
         known = self._site.samples.latest(self._site.runbook).get(self.name)
-        if known is None or not known.behind_items or known.recovery_point is None or sample.recovery_point is None:
+        if known is None or sample.recovery_point is None or known.at < since or sample.at - known.at > _BELIEVED:
             return sample
-        if sample.at - known.at > _BELIEVED or known.recovery_point >= sample.recovery_point:
-            return sample
-        return sample.model_copy(
-            update={"recovery_point": known.recovery_point, "lag": sample.at - known.recovery_point,
-                    "behind_items": known.behind_items, "behind_bytes": known.behind_bytes, "reason": known.reason}
+        counted = sample.model_copy(
+            update={"behind_items": known.behind_items, "behind_bytes": known.behind_bytes, "failed_items": known.failed_items,
+                    "failed_named": known.failed_named}
         )  # fmt: skip
+        missing = bool(known.behind_items or known.failed_items)
+        if not missing or known.recovery_point is None or known.recovery_point >= sample.recovery_point:
+            return counted
+        return counted.model_copy(
+            update={"recovery_point": known.recovery_point, "lag": sample.at - known.recovery_point, "reason": known.reason}
+        )
 
 
 def _look(copy: Copy | StepError, rights: Rights | StepError) -> Look | StepError:

@@ -2,7 +2,9 @@
 
 The recovery point is the time inside the newest heartbeat of the primary that the secondary holds. A replication need not keep the order of
 writes, so what is known to be missing there counts, too: the recovery point is never younger than the oldest object that has not arrived.
-Which objects those are is found in the background by comparing listings, as often as a tenth of the time allows.
+Which objects those are is found in the background by comparing listings, as often as a tenth of the time allows. An S3-compatible store
+need not say what became of an object's replication, so what failed is found the same way: it is missing although a heartbeat has arrived
+that was sent well after it was written (``failed_after``).
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from dr.providers.selfhosted.s3.buckets import Buckets
 from dr.providers.selfhosted.s3.control import Marker
 from dr.providers.selfhosted.s3.inventory import Inventory
 from dr.providers.selfhosted.s3.listing import list_all
-from dr.providers.selfhosted.s3.objects import Item, compare, oldest
+from dr.providers.selfhosted.s3.objects import Item, compare, oldest, overtaken
 
 _BEAT_LIMIT = timedelta(seconds=1)
 _ASK_SECONDS = 1.5
@@ -29,19 +31,26 @@ _SHARE = 4
 """Comparing rests for so many times as long as it took."""
 _REST_SECONDS = 1.0
 _LOOKED_AGAIN = 100
+_NAMED = 3
 _ON_ITS_WAY_SECONDS = 0.3
 _LISTING_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Pending:
-    """What the secondary did not have when both sides were compared: objects of ``primary`` that are missing or other there."""
+    """What the secondary did not have when both sides were compared: objects of ``primary`` that are missing or other there.
+
+    objects, size: of those on their way. failed: how many never came although later ones did; failed_named: the first of them.
+    oldest: when the oldest of all of these was written.
+    """
 
     primary: str
     at: datetime
     objects: int
     size: int
     oldest: datetime | None
+    failed: int = 0
+    failed_named: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,8 @@ def decide(
     said = []
     counts = pending is not None and pending.primary == primary
     if counts and pending is not None and pending.oldest is not None:
-        said.append(f"{pending.objects} objects of {primary} have not arrived")
+        said += [f"{pending.objects} objects of {primary} have not arrived"] if pending.objects else []
+        said += [f"{pending.failed} objects of {primary} failed to arrive"] if pending.failed else []
         point = min(point, pending.oldest)
     if isinstance(source, StepError):
         said.append(source.message)
@@ -79,6 +89,8 @@ def decide(
         lag=max(now - point, timedelta(0)), recovery_point=point, reason="; ".join(said),
         behind_items=pending.objects if counts and pending is not None else None,
         behind_bytes=pending.size if counts and pending is not None else None,
+        failed_items=pending.failed if counts and pending is not None else None,
+        failed_named=pending.failed_named if counts and pending is not None else (),
     )  # fmt: skip
 
 
@@ -153,6 +165,8 @@ class Probe:
 
         try:
             at = clock.now()
+            # before the secondary is listed: what arrives meanwhile is in the listing
+            arrived = self._buckets.heartbeat(secondary, primary)
             # the primary first: what is written meanwhile is then at most in the secondary's listing, never missing there
             ours = list_all(self._buckets.stores[primary], most=most, give_up=over)
             theirs = list_all(self._buckets.stores[secondary], most=most, give_up=over)
@@ -166,7 +180,13 @@ class Probe:
         # a younger version in the secondary is one of an object that was written again since the primary was listed
         behind = [*found.only_source, *(source for source, target in found.differing if target.modified <= source.modified)]
         behind = self._not_arrived(behind, primary, secondary)
-        return Pending(primary, at, len(behind), sum(item.size for item in behind), oldest(behind))
+        failed = overtaken(behind, arrived, self._buckets.config.failed_after)
+        given_up = {item.key for item in failed}
+        pending = [item for item in behind if item.key not in given_up]
+        return Pending(
+            primary, at, len(pending), sum(item.size for item in pending), oldest(behind), len(failed),
+            tuple(item.key for item in failed[:_NAMED]),
+        )  # fmt: skip
 
     def _not_arrived(self, behind: list[Item], primary: str, secondary: str) -> list[Item]:
         """Those that were not just on their way. Many are no accident: they are not looked at one by one."""
@@ -187,6 +207,10 @@ class Probe:
 
 def leading(copies: Mapping[str, Copy | StepError]) -> str | None:
     """The region of the newest marker of all regions that answer."""
-    markers = [copy.marker for copy in copies.values() if isinstance(copy, Copy) and copy.marker is not None]
-    marker = control.newest(markers)
+    marker = newest_marker(copies)
     return marker.region if marker is not None else None
+
+
+def newest_marker(copies: Mapping[str, Copy | StepError]) -> Marker | None:
+    """The newest marker of all regions that answer."""
+    return control.newest([copy.marker for copy in copies.values() if isinstance(copy, Copy) and copy.marker is not None])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 
 
@@ -122,6 +122,19 @@ def repair(found: Difference, promoted_at: datetime | None) -> Repair:
 def only_on_the_old_side(found: Difference) -> tuple[Item, ...]:
     """What the source holds and nobody else: objects that the target lacks, and contents that differ there, whichever is newer."""
     return (*found.only_source, *(source for source, _ in found.differing))
+
+
+def overtaken(behind: Iterable[Item], arrived: datetime | None, by: timedelta) -> tuple[Item, ...]:
+    """Those of some missing items that the replication has given up, oldest first: what was written ``by`` later is there, they are not.
+
+    Nothing is given up while nothing arrives: a replication that stands still has all of it to send.
+
+    Args:
+        arrived: when the newest thing was written that has arrived; None where nothing has, or nobody knows.
+    """
+    if arrived is None:
+        return ()
+    return tuple(sorted((item for item in behind if arrived - item.modified > by), key=lambda item: (item.modified, item.key)))
 
 
 def oldest(items: Iterable[Item]) -> datetime | None:

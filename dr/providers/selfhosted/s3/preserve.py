@@ -6,13 +6,13 @@ One folder for each promotion: ``objects/…`` as they were, and a manifest with
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from urllib.parse import quote
 
 from dr.errors import Permanent, Transient
 from dr.model.evidence import Evidence, Note, Preserved
 from dr.ports import AttemptContext, Look, Seen
+from dr.providers import artefacts
 from dr.providers.selfhosted.s3.buckets import Buckets, BucketStep
 from dr.providers.selfhosted.s3.objects import Item, only_on_the_old_side
 
@@ -48,14 +48,14 @@ class Preserve(BucketStep):
             body = self.buckets.stores[self.source].get(item.key)
             if body is None or body.item.etag != item.etag:
                 return False
-            _write(folder / path_of(item), body.content)
+            artefacts.keep(folder / path_of(item), body.content)
             return True
 
         kept = self.buckets.each(wanted, keep)
         gone = [item.key for item, there in zip(wanted, kept, strict=True) if not there]
         if gone:
             raise Transient(f"{len(gone)} objects of {self.source} changed while they were copied, {gone[0]} among them")
-        _write(folder / "manifest", manifest(folder).encode())
+        artefacts.keep(folder / "manifest", manifest(folder).encode())
         return ()
 
     def verify(self, context: AttemptContext) -> Seen:
@@ -107,14 +107,3 @@ def manifest(folder: Path) -> str:
         content = path.read_bytes()
         lines.append(f"{hashlib.sha256(content).hexdigest()} {len(content)} {path.relative_to(folder).as_posix()}\n")
     return "".join(lines)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Durable, whole, for the owner only."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    partial = path.with_name(f"{path.name}.partial")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -61,7 +61,7 @@ def judge(
 
 def _role(region: str, look: Look | StepError) -> RegionView:
     if isinstance(look, NotServed):
-        return RegionView(role=Role.STOPPED if look.refused else Role.UNREACHABLE, reason=look.message)
+        return RegionView(role=Role.STOPPED if look.refused else Role.UNREACHABLE, reason=look.message, late=look.late)
     if isinstance(look, StepError):
         return RegionView(role=Role.UNKNOWN, reason=look.message)
     marker = look.copy.marker
@@ -102,6 +102,14 @@ def _findings(config: S3Config, looks: Mapping[str, Look | StepError], mark_firs
 
 
 def _behind(config: S3Config, lag: LagSample, looks: Mapping[str, Look | StepError]) -> Iterator[_Found]:
+    if lag.failed_items:
+        more = f" and {lag.failed_items - len(lag.failed_named)} more" if lag.failed_items > len(lag.failed_named) else ""
+        fact = (
+            f"{lag.failed_items} objects failed to replicate: {', '.join(lag.failed_named)}{more} (what was written"
+            f" {show_duration(config.failed_after)} later has arrived)"
+        )
+        fix = "have the store send them again, or copy them; a dr switchover brings them over before it promotes, a failover loses them"
+        yield Severity.WARNING, None, fact, fix
     if lag.lag is None or any(isinstance(look, StepError) for look in looks.values()):
         return
     sent = max((at for look in looks.values() if isinstance(look, Look) for at in look.copy.heartbeats.values()), default=None)

@@ -16,11 +16,14 @@ from urllib.parse import unquote_plus, urlsplit
 
 from dr.errors import EffectUnknown, Permanent, StepError, Transient
 from dr.ports import Clock, Secrets
+from dr.providers.clients import Clients, Closed
 from dr.providers.selfhosted.s3 import sign
 from dr.providers.selfhosted.s3.config import RegionBucket
 from dr.providers.selfhosted.s3.objects import Item
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx  # 110 ms that a runbook without a bucket need not pay
 
 PAGE = 1000
@@ -32,8 +35,8 @@ _MOST_CONNECTIONS = 32
 class NotServed(Transient):
     """The store does not answer; nothing was done. ``refused``: nobody listens there."""
 
-    def __init__(self, message: str, *, refused: bool) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, refused: bool, late: bool = False) -> None:
+        super().__init__(message, late=late)
         self.refused = refused
 
 
@@ -77,6 +80,15 @@ class Page:
     after: str | None = None
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What came. ``content``: the bytes as they are kept. A log with ``content-encoding: gzip`` is copied packed, as it was put."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
 class Store:
     """One region's bucket. Any thread may call. Raises ``StepError`` only: those above, Transient, EffectUnknown, Permanent.
 
@@ -91,9 +103,9 @@ class Store:
         self._named = f"{component} in {region}"
         self._secrets, self._clock, self._base, self._limit = secrets, clock, base, limit
         self._host, self._plain = urlsplit(settings.endpoint_url).netloc, urlsplit(settings.endpoint_url).scheme == "http"
-        self._client: httpx.Client | None = None
-        self._closed = False
-        self._opening = threading.Lock()
+        self._clients = Clients(self._client, _MOST_CONNECTIONS)
+        self._trust: ssl.SSLContext | None = None
+        self._trusting = threading.Lock()
 
     def get(self, key: str, limit: timedelta | None = None) -> Body | None:
         """An object, or None where it is not there."""
@@ -152,46 +164,46 @@ class Store:
 
     def close(self) -> None:
         """Closes connections; safe to call twice."""
-        with self._opening:
-            client, self._client, self._closed = self._client, None, True
-        if client is not None:
-            client.close()
+        self._clients.close()
 
     def _ask(
         self, method: str, key: str, *, query: Mapping[str, str] | None = None, body: bytes = b"", more: Mapping[str, str] | None = None,
         limit: timedelta | None = None, absent_ok: bool = False,
-    ) -> httpx.Response | None:  # fmt: skip
+    ) -> Answer | None:  # fmt: skip
         import httpx
 
         path, text = sign.target(self.settings.bucket, key, query or {})
         keys = sign.Keys(self._secrets.get(self.settings.access_key), self._secrets.get(self.settings.secret_key))
         sent = sign.headers(keys, self.settings.region_name, self._clock.now(), method, self._host, path, text, body, more or {})
+        seconds = (limit or self._limit).total_seconds()
         try:
-            answer = self._http().request(
-                method, f"{self.settings.endpoint_url}{path}{'?' + text if text else ''}", content=body, headers=sent,
-                timeout=(limit or self._limit).total_seconds(),
-            )  # fmt: skip
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            with self._clients.one(seconds) as client:
+                url = f"{self.settings.endpoint_url}{path}{'?' + text if text else ''}"
+                with client.stream(method, url, content=body, headers=sent, timeout=seconds) as got:
+                    answer = Answer(got.status_code, got.headers, b"".join(got.iter_raw()))
+        except Closed:  # a comparison in the background must not open it again
+            raise Transient(f"{self._named}: closed") from None
+        except (httpx.ConnectError, httpx.ConnectTimeout, TimeoutError) as error:
             refused = isinstance(error, httpx.ConnectError)
             why = "nobody listens" if refused else "no connection in time"
-            raise NotServed(f"{self._named}: {self.settings.endpoint_url}: {why}", refused=refused) from error
+            raise NotServed(f"{self._named}: {self.settings.endpoint_url}: {why}", refused=refused, late=not refused) from error
         except httpx.TransportError as error:
             text = f"{self._named}: {self.settings.endpoint_url}: no answer ({type(error).__name__})"
             if method in _WRITES:
                 raise EffectUnknown(text) from error
-            raise NotServed(text, refused=False) from error
-        if answer.status_code == 404 and absent_ok and b"NoSuchBucket" not in answer.content:
+            raise NotServed(text, refused=False, late=isinstance(error, httpx.TimeoutException)) from error
+        if answer.status == 404 and absent_ok and b"NoSuchBucket" not in answer.content:
             return None
-        if not answer.is_success:
+        if not 200 <= answer.status < 300:
             raise self._refused(method, key, answer)
         return answer
 
-    def _refused(self, method: str, key: str, answer: httpx.Response) -> StepError:
+    def _refused(self, method: str, key: str, answer: Answer) -> StepError:
         """An answer that says no, as an error. Never carries a header: those of a request are signed with the secret."""
         code = self._code(answer)
-        what = f"{self._named}: {method} {self.settings.bucket}{'/' + key if key else ''}: {answer.status_code} {code}".rstrip()
-        sort = _REFUSALS.get(answer.status_code)
-        if sort is None and answer.status_code >= 500:
+        what = f"{self._named}: {method} {self.settings.bucket}{'/' + key if key else ''}: {answer.status} {code}".rstrip()
+        sort = _REFUSALS.get(answer.status)
+        if sort is None and answer.status >= 500:
             sort = EffectUnknown if method in _WRITES else Transient
         hints: dict[type[StepError] | None, str] = {
             Denied: f"check access_key and secret_key of {self.region}, the bucket's policy, and this machine's clock",
@@ -200,7 +212,7 @@ class Store:
         }
         return (sort or Permanent)(what, hint=hints.get(sort, ""))
 
-    def _code(self, answer: httpx.Response) -> str:
+    def _code(self, answer: Answer) -> str:
         try:
             return ElementTree.fromstring(answer.content).findtext("{*}Code") or ""  # noqa: S314  # expat limits entities by itself
         except ElementTree.ParseError:
@@ -212,32 +224,32 @@ class Store:
         except ElementTree.ParseError as error:
             raise Permanent(f"{self._named}: {self.settings.endpoint_url} does not answer as S3 does", hint="check endpoint_url") from error
 
-    def _http(self) -> httpx.Client:
-        import ssl
-
+    def _client(self, limits: httpx.Limits) -> httpx.Client:
         import httpx
 
-        with self._opening:
-            if self._closed:  # a comparison in the background must not open it again
-                raise Transient(f"{self._named}: closed")
-            if self._client is None:
+        # no proxies, no .netrc: nothing but the endpoint that the runbook names; listings come as they are, as objects do
+        plain = {"accept-encoding": "identity"}
+        return httpx.Client(verify=self._context(), limits=limits, trust_env=False, follow_redirects=False, headers=plain)
+
+    def _context(self) -> ssl.SSLContext:
+        """One for all connections: loading the system's authorities takes 30 ms."""
+        import ssl
+
+        with self._trusting:
+            if self._trust is None:
                 authority = self.settings.certificate_authority
-                verify: ssl.SSLContext | bool = True
-                if authority:
-                    verify = ssl.create_default_context(cafile=str(self._base / authority))
-                elif self._plain:
-                    verify = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used: loading the system's authorities takes 30 ms
-                limits = httpx.Limits(max_connections=_MOST_CONNECTIONS, max_keepalive_connections=_MOST_CONNECTIONS)
-                # no proxies, no .netrc: nothing but the endpoint that the runbook names
-                self._client = httpx.Client(verify=verify, limits=limits, trust_env=False, follow_redirects=False)
-            return self._client
+                if self._plain:
+                    self._trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used
+                else:
+                    self._trust = ssl.create_default_context(cafile=str(self._base / authority) if authority else None)
+            return self._trust
 
 
 def _kept(name: str) -> bool:
     return name in _KEPT or name.startswith("x-amz-meta-")
 
 
-def _item(key: str, answer: httpx.Response) -> Item:
+def _item(key: str, answer: Answer) -> Item:
     from email.utils import parsedate_to_datetime
 
     headers = answer.headers

@@ -39,7 +39,7 @@ def roles(sides: Sides, authorities: Authorities) -> dict[str, RegionView]:
     for region, side in sides.items():
         seen = authorities.get(region)
         if isinstance(side, NotAnswering):
-            found[region] = RegionView(role=Role.STOPPED if side.refused else Role.UNREACHABLE, reason=side.message)
+            found[region] = RegionView(role=Role.STOPPED if side.refused else Role.UNREACHABLE, reason=side.message, late=side.late)
         elif isinstance(side, StepError) and not isinstance(side, (Sealed, Late)):
             found[region] = RegionView(role=Role.UNKNOWN, reason=side.message)
         elif isinstance(seen, Authority):

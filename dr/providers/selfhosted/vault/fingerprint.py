@@ -8,7 +8,7 @@ from dr.ports import AttemptContext, Look, Seen
 from dr.providers.selfhosted.vault.accounts import Compared, many, some
 from dr.providers.selfhosted.vault.carry import listed
 from dr.providers.selfhosted.vault.lineage import Standing
-from dr.providers.selfhosted.vault.step import VaultStep, accepted
+from dr.providers.selfhosted.vault.step import VaultStep
 
 _WRONG = (Standing.MISSING, Standing.OLDER, Standing.NEWER, Standing.DIVERGED)
 
@@ -61,7 +61,7 @@ class Fingerprint(VaultStep):
             told = f"{compared.checked} secrets compared, {len(compared.of(*_WRONG))} differences"
         else:
             facts.append(Note(text=f"{self.vaults.component}: {told}"))
-        if wrong and not accepted(context, Guard.IDENTITIES, Guard.PREREQUISITES):
+        if wrong and not context.accepted(Guard.IDENTITIES, Guard.PREREQUISITES):
             text = f"not as before in {self.target}: {many(len(wrong), 'secret')}: {some(sorted(wrong))}"
             return Seen(Look.BLOCKED, f"{text} (try: dr resume {context.run_id} --accept identities --reason TEXT)", tuple(facts))
         self.vaults.keep(side)

@@ -13,6 +13,7 @@ from dr.model.lag import Beat, ComponentView, LagSample
 from dr.model.runbook import KindConfig
 from dr.model.words import Intent, Known
 from dr.ports import Site, Step
+from dr.providers.regions import same_regions
 from dr.providers.selfhosted.vault.accounts import Side, many
 from dr.providers.selfhosted.vault.by_hand import ByHand
 from dr.providers.selfhosted.vault.chains import KIND, Chains
@@ -38,14 +39,8 @@ class VaultKv:
     Config: ClassVar[type[KindConfig]] = VaultConfig
 
     def __init__(self, name: str, config: KindConfig, needs: Sequence[str], site: Site) -> None:
-        if not isinstance(config, VaultConfig):
-            raise UsageError(f"components.{name}: these are not settings of the kind {KIND}")
-        unknown = sorted(config.regions.keys() - site.regions.keys())
-        if unknown:
-            raise UsageError(
-                f"components.{name}.regions names {', '.join(unknown)}, which the runbook does not have",
-                hint=f"its regions are {', '.join(sorted(site.regions))}",
-            )
+        assert isinstance(config, VaultConfig), "the registry gives each kind its own Config"
+        same_regions(name, config.regions, site)
         if config.database is not None and config.database not in needs:
             raise UsageError(f"{name}: database: {config.database} is not in needs", hint=f"write needs: [{config.database}]")
         one, other = (server.url for server in config.regions.values())

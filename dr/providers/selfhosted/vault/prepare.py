@@ -14,7 +14,7 @@ from dr.providers.selfhosted.vault.carry import allowed, carry, listed
 from dr.providers.selfhosted.vault.deployments import Databases
 from dr.providers.selfhosted.vault.lineage import Standing
 from dr.providers.selfhosted.vault.needs import Lacks
-from dr.providers.selfhosted.vault.step import VaultStep, accepted
+from dr.providers.selfhosted.vault.step import VaultStep
 from dr.providers.selfhosted.vault.vaults import FRESH, RECENT, Vaults
 
 
@@ -50,7 +50,7 @@ class Prepare(VaultStep):
             carried = tuple(self._carried.values())
             facts.append(compared.accounted(self.vaults.component, self.vaults.site.clock.now(), carried=carried, items_path=path))
         reasons = [*_unequal(compared), *_lacking(lacks, self.target)]
-        if reasons and not accepted(context, Guard.PREREQUISITES):
+        if reasons and not context.accepted(Guard.PREREQUISITES):
             text = "; ".join(reasons)
             return Seen(Look.BLOCKED, f"{text} (try: dr resume {context.run_id} --accept prerequisites --reason TEXT)", tuple(facts))
         return Seen(Look.DONE, "; ".join(reasons), tuple(facts))

@@ -5,18 +5,17 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from dr.errors import Permanent, StepError
-from dr.model.evidence import Evidence
-from dr.model.words import Guard
+from dr.errors import StepError
 from dr.ports import AttemptContext
+from dr.providers.one_way import OneWay
 from dr.providers.selfhosted.vault.accounts import Side
 from dr.providers.selfhosted.vault.deployments import Authority, Databases, Deployed
 from dr.providers.selfhosted.vault.needs import Needs
 from dr.providers.selfhosted.vault.vaults import Vaults
 
 
-class VaultStep:
-    """Base of the steps: nothing is destroyed, nothing can be undone.
+class VaultStep(OneWay):
+    """Base of the steps. What one writes over stays in the store, as an older version.
 
     Args:
         databases: None where the runbook names none.
@@ -25,14 +24,6 @@ class VaultStep:
     def __init__(self, vaults: Vaults, databases: Databases | None, source: str, target: str) -> None:
         self.vaults, self.databases, self.source, self.target = vaults, databases, source, target
         self.needs = Needs(vaults, databases)
-
-    def preserve(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """Destroys nothing: what is written over stays as an older version."""
-        return ()
-
-    def undo(self, context: AttemptContext) -> None:
-        """Raises Permanent: this step has no undo."""
-        raise Permanent(f"{context.step.id} cannot be undone")
 
     def sides(self) -> tuple[Side, Side]:
         """The target's and the source's secrets, read anew, both at once. Raises as ``Vaults.side``."""
@@ -65,8 +56,3 @@ class VaultStep:
 
     def _authorities(self, databases: Databases) -> list[Authority | StepError]:
         return self.vaults.results(databases.authority, tuple(self.vaults.config.regions))
-
-
-def accepted(context: AttemptContext, *guards: Guard) -> bool:
-    """A named person accepted what one of these guards refuses."""
-    return any(item.guard in guards for item in context.acceptances)

@@ -26,8 +26,8 @@ _PRINTABLE = frozenset(map(chr, range(0x21, 0x7F)))
 class NotAnswering(Transient):
     """The server could not be asked, and nothing was done there. ``refused``: its host is up, the server is not."""
 
-    def __init__(self, message: str, *, refused: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, refused: bool = False, late: bool = False) -> None:
+        super().__init__(message, late=late)
         self.refused = refused
 
 
@@ -117,7 +117,8 @@ class Server:
         except (OSError, http.client.HTTPException, ValueError) as error:
             connection.close()
             said = f"{self.where}: {'no answer in time' if isinstance(error, TimeoutError) else type(error).__name__}"
-            problem = NotAnswering(said) if method == "GET" else EffectUnknown(f"{said} to a write that was sent")
+            late = isinstance(error, TimeoutError)
+            problem = NotAnswering(said, late=late) if method == "GET" else EffectUnknown(f"{said} to a write that was sent")
         else:
             with self._lock:
                 self._idle.append(connection)
@@ -152,7 +153,7 @@ class Server:
         except ssl.SSLCertVerificationError as error:
             problem = Permanent(f"{self.where}: its certificate is not good: {error.verify_message}", hint="check certificate_authority")
         except TimeoutError:
-            problem = NotAnswering(f"{self.where}: no answer in time")
+            problem = NotAnswering(f"{self.where}: no answer in time", late=True)
         except OSError as error:
             problem = NotAnswering(f"{self.where}: {error.strerror or type(error).__name__}")
         raise problem
