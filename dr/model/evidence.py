@@ -76,7 +76,10 @@ class WriteAccepted(Frozen):
 
 
 class Redirected(Frozen):
-    """Public names lead to the region. ``before`` keeps the old answers for undo; ``old_ttl`` is what caches may hold."""
+    """Public names lead to the region. ``before`` keeps the old answers for undo; ``old_ttl`` is what caches may hold.
+
+    not_reached: servers that hold the old addresses, and why. still_answers: one of them was silent, and may still give them to people.
+    """
 
     fact: Literal["redirected"] = "redirected"
     component: str
@@ -86,6 +89,7 @@ class Redirected(Frozen):
     old_ttl: Duration
     before: dict[str, tuple[str, ...]]
     not_reached: tuple[str, ...] = ()
+    still_answers: bool = False
 
 
 class TaskCount(Frozen):

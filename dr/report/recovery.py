@@ -2,7 +2,8 @@
 
 RPA = end of writes on the old primary − recovery point read in the target. The end of writes counts only where it is known: the old
 primary is fenced, or an independent probe saw writes end. Else it is a bound ("at most"): a fenced primary whose end nobody saw was dead by
-the promotion; one that is not fenced may live, and takes writes until names and caches lead nobody there any more.
+the promotion; one that is not fenced may live, and takes writes until names and caches lead nobody there any more; that is
+unknown as long as a name server of its side is silent.
 An end before the recovery point was not the end: then it is a bound, too, and never a known zero.
 """
 
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dr.model.base import between, seconds
-from dr.model.evidence import Fenced, Following, Preserved, Promoted, RecoveryPoint
+from dr.model.evidence import Fenced, Following, Preserved, Promoted, RecoveryPoint, Redirected
 from dr.model.report import ComponentReport, DivergenceReport, FenceReport
 from dr.model.words import FenceState, Guard, Known, StepState, Verb
 from dr.report import timing
@@ -61,13 +62,16 @@ def _loss(history: History, component: str) -> Loss:
 def _last_possible_write(history: History, component: str) -> datetime | None:
     """Until when a client may have written to the old primary: fenced, it was dead by the promotion; else until names led nobody there.
 
-    None while that is not reached. A move without names ends with its promotion: where clients find the data is not its business.
+    None while that is not reached, and where a name server of the old side was silent: it may be behind a partition, and lead people to a
+    primary that nobody fenced. A move without names ends with its promotion: where clients find the data is not its business.
     """
     promoted = _promoted_at(history, component)
     fact = history.newest(Fenced, component)
     names = any(step.verb is Verb.PROPAGATE for step in history.state.current_plan.steps)
     if promoted is None or not names or (fact is not None and fact.state in (FenceState.FENCED, FenceState.NOT_NEEDED)):
         return promoted
+    if any(item.still_answers for item in history.newest_each(Redirected)):
+        return None
     moments = timing.stamps(history)
     # what was sent before the caches ran out is acknowledged a moment later: the check that follows is the safer end
     led_away = moments.verified or moments.propagated

@@ -6,8 +6,8 @@ How it keeps I10, one holder per epoch:
 * A holder trusts itself for four fifths of the lease time, counted on its own monotonic clock from *before* each renewal.
 * A taker waits until it saw the same renewal number for the whole lease time, counted on its own monotonic clock from *after* the
   first look. No clock is compared with another one's.
-* Only a holder that is certainly dead is not waited for: its host was booted since, or same host, boot and pid namespace, and pid with
-  that start time gone.
+* Only a holder that is certainly dead is not waited for: same host, boot and pid namespace, and pid with that start time gone. After a
+  reboot it is waited for once, for its lease time.
 """
 
 from __future__ import annotations

@@ -32,10 +32,10 @@ class ProcessIdentity:
     started: int
 
     def life(self) -> Life:
-        """Whether it is there now; UNKNOWN when it ran in another place. No process outlives a reboot of its host."""
-        here = _place()
-        if self.place != here:
-            return Life.GONE if _booted_since(self.place, here) else Life.UNKNOWN
+        """Whether it is there now; UNKNOWN when it ran in another place. An earlier boot of this host is one, too: two hosts that share a
+        state directory may have one name (containers have), and a living holder must never be taken for a dead one."""
+        if self.place != _place():
+            return Life.UNKNOWN
         started = _start_time(self.pid)
         if started is None or (self.started and started and started != self.started):
             return Life.GONE
@@ -49,12 +49,6 @@ def this_process() -> ProcessIdentity:
 
 def _place() -> str:
     return " ".join((socket.gethostname(), _boot(), _namespace()))
-
-
-def _booted_since(place: str, here: str) -> bool:
-    """The same host name, and another boot of it. Hosts that share a state directory must not share a name."""
-    before, now = place.split(" "), here.split(" ")
-    return len(before) == len(now) and before[0] == now[0] and before[1] != now[1] and "-" not in (before[1], now[1])
 
 
 def _boot() -> str:

@@ -101,6 +101,12 @@ class Servers:
         process.send_signal(signal.SIGKILL)
         process.wait()
 
+    def freeze(self, region: str) -> None:
+        self.processes[region].send_signal(signal.SIGSTOP)
+
+    def thaw(self, region: str) -> None:
+        self.processes[region].send_signal(signal.SIGCONT)
+
     def end(self) -> None:
         for region in list(self.processes):
             self.processes[region].send_signal(signal.SIGCONT)

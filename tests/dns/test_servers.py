@@ -43,9 +43,23 @@ def test_failover_with_the_sources_server_dead(servers: Servers) -> None:
     assert evidence.before["comet-0.ui.example.test"] == (LEADS["east"],)
     assert len(evidence.not_reached) == 1
     assert "connection refused" in evidence.not_reached[0]
+    assert not evidence.still_answers, "its host says that it is gone"
     assert kind.view().primary == "west"
     assert servers.answer("west", "ns.example.test") == {LEADS["west"]}, "the server's own name is not touched"
     assert servers.answer("west", "other.example.test") == {"10.9.9.9"}
+
+
+def test_a_silent_server_of_the_source_may_still_lead_people_there(servers: Servers) -> None:
+    """Frozen, or behind a partition: nobody can tell, so nobody may say that names lead away."""
+    servers.make(NAMES)
+    servers.freeze("east")
+    try:
+        servers.perform_all(servers.kind(), *TO_WEST)
+    finally:
+        servers.thaw("east")
+    evidence = redirected(servers)
+    assert evidence.still_answers
+    assert len(evidence.not_reached) == 1
 
 
 def test_both_servers_lead_to_the_target_where_both_are_up(servers: Servers) -> None:

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from dr.model.events import Observed
-from dr.model.evidence import Fenced, Preserved, RecoveryPoint
+from dr.model.events import Observed, StepEnded
+from dr.model.evidence import Fenced, Preserved, RecoveryPoint, Redirected
 from dr.model.report import RunReport
 from dr.model.words import FenceState, Known
 from dr.report.assess import run_report
@@ -39,6 +39,24 @@ def test_rpa(fence: Fenced, recovery: RecoveryPoint, state: Known, seconds: floa
     assert (found.objectives.rpa_state, found.objectives.rpa_seconds) == (state, seconds)
     assert found.objectives.rpo_met is (state is not Known.UNKNOWN)
     assert found.exit_code == (5 if state is Known.UNKNOWN else 0)
+
+
+def test_a_silent_name_server_of_the_old_side_leaves_the_loss_unknown() -> None:
+    """Nobody fenced the old primary, and its name server may lead people to it: no bound holds. With a fence it is as it was."""
+    silent = {"still_answers": True}
+
+    def seen(story: Story) -> RunReport:
+        story.events = [
+            (moment, event.model_copy(update={"evidence": tuple(
+                fact.model_copy(update=silent) if isinstance(fact, Redirected) else fact for fact in event.evidence
+            )}) if isinstance(event, StepEnded) else event)
+            for moment, event in story.events
+        ]  # fmt: skip
+        return report(story)
+
+    split = seen(failover())
+    assert (split.objectives.rpa_state, split.objectives.rpo_met, split.exit_code) == (Known.UNKNOWN, False, 5)
+    assert seen(failover(fence=fenced(0.3))).objectives.rpa_state is Known.KNOWN
 
 
 def test_an_independent_probe_can_know_when_writes_ended() -> None:

@@ -13,6 +13,7 @@ from dr.errors import StepError
 from dr.model.evidence import Evidence, Redirected
 from dr.ports import AttemptContext, Look, Seen
 from dr.providers.selfhosted.dns.records import Change, Key, RecordSet, ZoneCopy, answers, leads, redirected, restored
+from dr.providers.selfhosted.dns.wire import NotAnswering
 from dr.providers.selfhosted.dns.zone import Wanted, Zone, ZoneStep
 
 _PATIENCE = timedelta(milliseconds=250)
@@ -48,7 +49,7 @@ class Redirect(ZoneStep):
         at = self.zone.clock.now()
         moved = [item for key, item in before.items() if key in changed]
         evidence = self._evidence(moved, answers(moved), other.not_reached())
-        return (evidence.model_copy(update={"at": at}),)
+        return (evidence.model_copy(update={"at": at, "still_answers": other.may_answer}),)
 
     def verify(self, context: AttemptContext) -> Seen:
         """DONE: no name leads to the source at the target's server."""
@@ -92,6 +93,8 @@ class _BestEffort:
     def __init__(self, zone: Zone, region: str, wanted: Wanted) -> None:
         self._zone, self._region, self._wanted = zone, region, wanted
         self._problem = f"{zone.component} in {region}: no answer in time"
+        self.may_answer = True
+        """Nobody heard of that server: it may be behind a partition, and lead people to the old addresses."""
         self._thread = threading.Thread(target=self._change, name=f"dr-dns-{region}", daemon=True)
         self._thread.start()
 
@@ -104,6 +107,8 @@ class _BestEffort:
         try:
             self._zone.change(self._region, self._wanted, timeout=self._zone.config.source_timeout)
         except StepError as error:
+            self.may_answer = not (isinstance(error, NotAnswering) and error.refused)
             self._problem = error.message
         else:
+            self.may_answer = False
             self._problem = ""
