@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from dr.app.platform import Platform, primary_of
 from dr.model.lag import ComponentView, Exposure
-from dr.model.words import Known
+from dr.model.words import Known, Role
 from dr.monitor import exposure as lag
 
 _LOOK_BACK = timedelta(hours=6)
@@ -37,8 +37,9 @@ class Outlook:
 
     @property
     def late(self) -> bool:
-        """Something did not answer within the time of one look: it is lost, or only slow, as on a machine that is short of everything."""
-        return any(seen.late for view in self.views for seen in view.regions.values())
+        """Something did not answer within the time of one look, or could not say what it is: it is lost, or only slow, as on a machine
+        that is short of everything."""
+        return any(seen.late or seen.role is Role.UNKNOWN for view in self.views for seen in view.regions.values())
 
 
 def look(platform: Platform) -> Outlook:

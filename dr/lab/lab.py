@@ -31,6 +31,8 @@ from dr.model.truth import CleanUp
 from dr.ports import Clock
 
 Say = Callable[[str], None]
+_NEEDED_TO_START = ("images", "secrets")
+"""Parts that Deployments use when they start."""
 
 
 class ServerStatus(Frozen):
@@ -179,13 +181,14 @@ class Lab:
         names = [pool.submit(self._start_names, servers, region.name, workload, say) for region in self.layout.regions]
         certificates = pool.submit(self._issue_certificates, workload)
         database = pool.submit(self._start_database, servers, workload, link, say)
-        more = [pool.submit(extra.start, servers, workload, say) for extra in extras.of(workload)]
+        more = {extra.name: pool.submit(extra.start, servers, workload, say) for extra in extras.of(workload)}
         _all([link, *names, certificates, database])
         say("PostgreSQL streams from east to west")
+        _all([future for name, future in more.items() if name in _NEEDED_TO_START])  # else Deployments try, and try again, meanwhile
         runtimes = [
             pool.submit(servers.start_runtime, region, workload.deployments, region.name == HOME) for region in self.layout.regions
         ]
-        _all([*runtimes, *more])
+        _all([*runtimes, *more.values()])
         say("runtimes serve the Deployments")
         client = servers.start_client(workload.deployments, workload.client_caches)
         servers.start_agent()

@@ -1,4 +1,4 @@
-"""PostgreSQL of one region: made, configured, started; the traps of facts-lab.md are answered in the configuration below.
+"""PostgreSQL of one region: made, configured, started; what goes wrong by default is answered in the configuration below.
 
 Configuration stands outside PGDATA, because pg_basebackup and pg_rewind copy everything inside it, ports included.
 """

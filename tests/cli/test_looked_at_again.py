@@ -13,6 +13,7 @@ from dr.model.words import Intent, Role, RunOutcome, Verdict
 from tests.cli import toy
 
 LATE = RegionView(role=Role.UNREACHABLE, reason="no answer within 1.8 s", late=True)
+DAZED = RegionView(role=Role.UNKNOWN, reason="the runtime has no database")
 GONE = RegionView(role=Role.UNREACHABLE, reason="no route to host")
 
 Script = Callable[[str, RegionView, int], list[str]]
@@ -55,9 +56,10 @@ def _start(
 
 
 @pytest.mark.parametrize("region", ["east", "west"])
-def test_a_planned_move_asks_once_more(region: str, script: Script, tmp_path: Path) -> None:
-    """A region that was only slow is no reason to refuse: the second look counts."""
-    looks = script(region, LATE, 1)
+@pytest.mark.parametrize("seen", [LATE, DAZED])
+def test_a_planned_move_asks_once_more(seen: RegionView, region: str, script: Script, tmp_path: Path) -> None:
+    """A region that was only slow, or could not say what it is, is no reason to refuse: the second look counts."""
+    looks = script(region, seen, 1)
     assert _start(tmp_path, Intent.SWITCHOVER, "west") == (RunOutcome.COMPLETED, "")
     assert looks == ["veiled", "clear"]
 

@@ -242,8 +242,11 @@ def test_at_most_once_is_never_started_twice(east: Region, state: str | None) ->
     run = trigger(east, "canary", pool="at_most_once")
     assert east.until(lambda: state_of(east, run) == ("success", 1))
     [(started,)] = east.query("SELECT start_date FROM task_instance WHERE run_id = %s", run)
-    east.query("UPDATE dag_run SET state = 'running', end_date = NULL WHERE run_id = %s", run)
-    east.query("UPDATE task_instance SET state = %s, end_date = NULL WHERE run_id = %s", state, run)
+    east.query(  # at once: between two statements the scheduler would see a run whose tasks are over, and end it
+        "WITH again AS (UPDATE dag_run SET state = 'running', end_date = NULL WHERE run_id = %s)"
+        " UPDATE task_instance SET state = %s, end_date = NULL WHERE run_id = %s",
+        run, state, run,
+    )  # fmt: skip
     assert east.until(lambda: state_of(east, run) == ("failed", 1))
     assert east.query("SELECT start_date FROM task_instance WHERE run_id = %s", run) == [(started,)]
 

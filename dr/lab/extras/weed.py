@@ -1,4 +1,4 @@
-"""SeaweedFS of one region: found, configured, waited for. The traps of facts-lab.md are answered in the flags below."""
+"""SeaweedFS of one region: found, configured, waited for. What it does wrong by default is answered in the flags below."""
 
 from __future__ import annotations
 
