@@ -93,6 +93,9 @@ class Conductor:
         known = len(self.state.journal.runs(platform.runbook.name))
         seen = self._look(platform, request)
         planned = self.runs.plan(platform, request, seen)
+        if request.intent is Intent.FAILOVER and guards.maybe_slow(planned.plan, planned.plan.guards):
+            seen = outlook.look(platform)  # it waits for nothing that is slow, unless the answer is no for that alone
+            planned = self.runs.plan(platform, request, seen)
         plan = planned.plan
         if self.runs.already(platform, request, seen, plan):
             plan = plan.model_copy(update={"guards": ()})  # nothing would be done, so nothing is refused
@@ -121,7 +124,7 @@ class Conductor:
 
     def _look(self, platform: Platform, request: Request) -> outlook.Outlook:
         """What is there now. Where somebody can wait and something did not answer in time, it is looked at once more: what was only slow
-        is no reason to refuse. A failover does not wait for that, nor the fence that the monitor tries again and again."""
+        is no reason to refuse. A failover does not wait for that as long as it can go on, nor the fence that the monitor tries again."""
         seen = outlook.look(platform)
         if request.intent is Intent.FAILOVER or request.fence_only or not seen.late:
             return seen

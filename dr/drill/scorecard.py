@@ -109,6 +109,16 @@ def _of_last(read: Callable[[RunReport], Json]) -> Callable[[Results], Json]:
     return lambda results: None if results.last is None else read(results.last)
 
 
+def _of_last_move(read: Callable[[RunReport], Json]) -> Callable[[Results], Json]:
+    """Objectives are those of moves: a re-protect after one has none."""
+
+    def actual(results: Results) -> Json:
+        last = next((run for run in reversed(results.runs) if run.intent.moves), None)
+        return None if last is None else read(last)
+
+    return actual
+
+
 def _lost(results: Results) -> int | None:
     """Unknown while a Deployment does not say which of the acknowledged writes it has."""
     truth = results.truth
@@ -331,8 +341,8 @@ _CHECKS: dict[str, Callable[[Json, Results], _Finding]] = {
     "outcome": _equal(_of_last(lambda run: run.outcome.value)),
     "exit_code": _equal(lambda results: results.last_exit),
     "exit_codes": _equal(lambda results: list(results.exit_codes)),
-    "rta": _at_most(_of_last(lambda run: run.objectives.rta_seconds)),
-    "rpa": _at_most(_of_last(lambda run: run.objectives.rpa_seconds)),
+    "rta": _at_most(_of_last_move(lambda run: run.objectives.rta_seconds)),
+    "rpa": _at_most(_of_last_move(lambda run: run.objectives.rpa_seconds)),
     "rta_matches_truth": _rta_and_truth,
     "rpa_not_below_truth": _rpa_and_truth,
     "outage": _at_most(_outage),
@@ -354,8 +364,8 @@ _CHECKS: dict[str, Callable[[Json, Results], _Finding]] = {
     "fence": _equal(_of_last(lambda run: run.fence.state.value)),
     "refused_by": _refuser,
     "runs": _equal(lambda results: len(results.runs)),
-    "rto_met": _equal(_of_last(lambda run: run.objectives.rto_met)),
-    "rpo_met": _equal(_of_last(lambda run: run.objectives.rpo_met)),
+    "rto_met": _equal(_of_last_move(lambda run: run.objectives.rto_met)),
+    "rpo_met": _equal(_of_last_move(lambda run: run.objectives.rpo_met)),
     "divergence_preserved": _equal(lambda results: any(run.divergence.state == "preserved" for run in results.runs)),
     "agent_continues": _equal(lambda results: None if results.truth is None else results.truth.agent_polls_after > 0),
     "exit_codes_any_order": _equal(lambda results: sorted(-1 if code is None else code for code in results.exit_codes)),
@@ -365,5 +375,5 @@ _CHECKS: dict[str, Callable[[Json, Results], _Finding]] = {
     "rta_below_truth": _rta_below_truth,
     "warned_in_time": _warned,
     "waited_for": _waited_for,
-    "rpa_known": _equal(_of_last(lambda run: run.objectives.rpa_state.value)),
+    "rpa_known": _equal(_of_last_move(lambda run: run.objectives.rpa_state.value)),
 }

@@ -144,8 +144,9 @@ class Expect(Frozen):
     completed counted as many identities, and as many items of each component, as those before it; of objects, which are shipped all
     the time, no fewer, wherever both sides could be asked; and what a run of one intent accounted for, each of that intent did.
     ``healthy``: Deployments that work in the target, as the last run counts them. ``rpa_known``: whether the RPA is known, a bound or
-    unknown. ``warned_in_time``: a miss of the RTO was said, and journaled, before the RTO was over. ``waited_for``: at each of these
-    steps the last run waited at least so long for a person, somebody answered, and nothing that needs the step began before.
+    unknown; as all of RTA and RPA, of the last run that moved. ``warned_in_time``: a miss of the RTO was said, and journaled, before the
+    RTO was over. ``waited_for``: at each of these steps the last run waited at least so long for a person, somebody answered, and nothing
+    that needs the step began before.
     """
 
     outcome: RunOutcome | None = None

@@ -81,11 +81,25 @@ def test_what_does_not_answer_twice_is_refused(script: Script, tmp_path: Path) -
     assert (tmp_path / "db" / "east").read_text() == Role.PRIMARY
 
 
-def test_a_failover_does_not_wait(script: Script, tmp_path: Path) -> None:
-    """Service is away: it is refused at once, for the target did not answer, with the same words."""
+def test_a_failover_asks_once_more_only_where_it_would_be_refused(script: Script, tmp_path: Path) -> None:
+    """Service is away: a source that is slow is not waited for. A target that was slow is looked at again, for a no costs more."""
+    looks = script("east", LATE, 9)
+    assert _start(tmp_path, Intent.FAILOVER, "west", Role.STOPPED)[0] is not RunOutcome.REFUSED
+    assert looks == ["veiled"]
+
+
+def test_a_failover_to_a_target_that_was_slow_goes_on(script: Script, tmp_path: Path) -> None:
+    """The second look counts; and no third one, where that is slow, too: it is refused with the same words."""
     looks = script("west", LATE, 1)
+    assert _start(tmp_path, Intent.FAILOVER, "west", Role.STOPPED)[0] is not RunOutcome.REFUSED
+    assert looks == ["veiled", "clear"]
+
+
+def test_a_failover_to_a_target_that_stays_silent_is_refused(script: Script, tmp_path: Path) -> None:
+    """It did not answer twice: nothing is touched."""
+    looks = script("west", LATE, 9)
     outcome, said = _start(tmp_path, Intent.FAILOVER, "west", Role.STOPPED)
-    assert (outcome, looks) == (RunOutcome.REFUSED, ["veiled"])
+    assert (outcome, looks) == (RunOutcome.REFUSED, ["veiled", "veiled"])
     assert "which may be slowness and no loss" in said
 
 

@@ -207,6 +207,15 @@ def test_false_can_be_expected_too() -> None:
     assert line.met
 
 
+def test_objectives_are_those_of_the_last_move() -> None:
+    """A re-protect after it has none of its own: what the failover came to counts."""
+    after = run(intent=Intent.REPROTECT, objectives=BASE.objectives.model_copy(update={"rto_met": None, "rpo_met": None}))
+    missed = objectives(rpo_met=False, rpa_state=Known.UNKNOWN, rpa_seconds=None)
+    wanted = Expect.model_validate({"rpo_met": False, "rpa_known": "unknown"})
+    assert [line.met for line in score(wanted, results((missed, after)))] == [True, True]
+    assert [line.met for line in score(wanted, results((BASE, after)))] == [False, False]
+
+
 def test_runs_that_move_nothing_are_not_asked_for_rta_or_identities() -> None:
     """A re-protect after the failover has no RTA and compares no identities: the failover's count."""
     reprotect = run(
