@@ -6,6 +6,7 @@ A test that starts labs itself (a drill) takes ``no_lab``; those run last, after
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -26,6 +27,12 @@ settings.load_profile("dr")
 
 PROJECT = Path(__file__).parents[1]
 WORKLOAD = Workload(deployments=5, running_tasks=60, warm_up=timedelta(0))
+
+
+def pytest_configure() -> None:
+    """A shell starts what it runs in the background with Ctrl-C ignored, and what a test starts and interrupts would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dr.app.conduct import Conductor, Hooks, giving_back, holder
+from dr.app.conduct import Conductor, Hooks, giving_back
 from dr.app.runs import Runs
 from dr.app.state import State
 from dr.engine import machine
@@ -46,7 +46,7 @@ class Answers:
     def _note(self, state: RunState, event: Event) -> None:
         """An answer to a paused run that changes what ``dr resume`` will do, and nothing now."""
         lease = self.state.lease()
-        lease.acquire(state.current_plan.runbook, state.run_id, holder())
+        lease.acquire(state.current_plan.runbook, state.run_id, self.state.holder)
         with giving_back(lease):
             at = self.state.clock.now()
             machine.apply(self.runs.fold(state.run_id), event, at)  # refused before it is written

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,10 +10,10 @@ from pathlib import Path
 
 from dr import __version__
 from dr.app import outlook
-from dr.app.platform import Platform, build
+from dr.app.platform import Books, Platform
 from dr.app.runs import Request, Runs
 from dr.app.state import State
-from dr.config.runbook import document, from_document, load_runbook
+from dr.config.runbook import document
 from dr.engine import guards
 from dr.engine.planner import make_plan
 from dr.engine.runner import Runner
@@ -24,12 +21,11 @@ from dr.engine.state import RunState
 from dr.errors import DrError, NeedsOperator, NotThere, Refused, RunInFlight, StateLost
 from dr.model.base import show_duration
 from dr.model.events import Accepted, CancelRequested, Event, OutageKnownFrom, Resumed, RunEnded, RunStarted, Turned, get_ready
+from dr.model.lease import Held, Life
 from dr.model.plan import Acceptance, Plan
 from dr.model.report import RunReport
 from dr.model.words import Intent, RunOutcome, RunStatus, Verb
-from dr.ports import Operation
-from dr.store.lease import Held, SqliteLease
-from dr.store.processes import Life
+from dr.ports import Clock, LeaseStore, Operation
 
 
 @dataclass(frozen=True)
@@ -51,13 +47,8 @@ _OVERTAKEN = (CancelRequested, Turned, Accepted)
 the run asks (approve, skip) are as good as they were."""
 
 
-def holder() -> str:
-    """Who this process is, for people: user@host, process id."""
-    return f"{os.environ.get('USER') or os.getuid()}@{socket.gethostname()}, process {os.getpid()}"
-
-
 @contextmanager
-def giving_back(lease: SqliteLease) -> Iterator[None]:
+def giving_back(lease: LeaseStore) -> Iterator[None]:
     """Releases a lease in the end. Where that cannot be written (a full disk) the lease ends by itself with this process, so it hides
     neither what went wrong before nor a report that is finished."""
     try:
@@ -70,8 +61,8 @@ def giving_back(lease: SqliteLease) -> Iterator[None]:
 class Conductor:
     """Begins runs and goes on with them, in this process."""
 
-    def __init__(self, state: State, runs: Runs) -> None:
-        self.state, self.runs = state, runs
+    def __init__(self, state: State, runs: Runs, books: Books | None = None) -> None:
+        self.state, self.runs, self.books = state, runs, books or Books()
         get_ready()
 
     def start(self, platform: Platform, request: Request, hooks: Hooks | None = None) -> RunReport:
@@ -89,7 +80,7 @@ class Conductor:
         if open_run is not None:
             return self._again(platform, request, open_run, hooks)
         if request.to is not None:
-            platform.warm(platform.region(request.to)).shutdown(wait=False)
+            platform.warm(platform.region(request.to))
         known = len(self.state.journal.runs(platform.runbook.name))
         seen = self._look(platform, request)
         planned = self.runs.plan(platform, request, seen)
@@ -105,10 +96,10 @@ class Conductor:
             return self._only_said(platform, request, seen, plan, RunOutcome.REFUSED, text)
         if not hooks.confirm(plan, request.outage_began or seen.outage_began):
             raise Refused("not confirmed; nothing was touched")
-        run_id = _new_id(self.state.clock.now())
+        run_id = _new_id(self.state.clock)
         lease = self.state.lease()
         try:
-            epoch = lease.acquire(platform.runbook.name, run_id, holder())
+            epoch = lease.acquire(platform.runbook.name, run_id, self.state.holder)
         except RunInFlight as error:
             if self._steps_aside(error.run_id, request):
                 return self.start(platform, request, hooks)
@@ -134,8 +125,8 @@ class Conductor:
         now = self.state.clock.now()
         began, known_from = _outage_began(request, seen, plan)
         return RunStarted(
-            plan=plan, document=document(platform.runbook), runbook_path=platform.runbook.path, actor=request.actor, holder=holder(),
-            epoch=epoch, tool_version=__version__, acceptances=request.acceptances, reason=request.reason,
+            plan=plan, document=document(platform.runbook), runbook_path=platform.runbook.path, actor=request.actor,
+            holder=self.state.holder, epoch=epoch, tool_version=__version__, acceptances=request.acceptances, reason=request.reason,
             outage_began=began, detected=None if began is None else max(began, seen.detected or seen.at), decided=now,
             samples_from=known_from, only=request.only,
         )  # fmt: skip
@@ -144,7 +135,7 @@ class Conductor:
         self, platform: Platform, request: Request, seen: outlook.Outlook, plan: Plan, outcome: RunOutcome, reason: str
     ) -> RunReport:
         """Journals an answer that touched nothing: auditors want refusals, too."""
-        run_id = _new_id(self.state.clock.now())
+        run_id = _new_id(self.state.clock)
         first = self._first(platform, request, seen, plan.model_copy(update={"steps": (), "schedule": {}, "critical_path": ()}), 0)
         now = self.state.clock.now()
         self.state.journal.append(run_id, [(now, first), (now, RunEnded(outcome=outcome, reason=reason))])
@@ -275,13 +266,13 @@ class Conductor:
     def platform_of(self, state: RunState) -> Platform:
         """The platform of a run, as its runbook was when it started."""
         assert state.started is not None, "a folded run has its first event"
-        return build(from_document(state.started.document), self.state)
+        return self.books.build(self.books.restore(state.started.document), self.state)
 
     def _changed(self, state: RunState) -> bool:
         """The runbook's file is not what it was when the run started."""
         assert state.started is not None, "a folded run has its first event"
         try:
-            return load_runbook(Path(state.started.runbook_path)).sha256 != state.current_plan.runbook_sha256
+            return self.books.load(Path(state.started.runbook_path)).sha256 != state.current_plan.runbook_sha256
         except DrError:
             return True
 
@@ -292,7 +283,7 @@ class Conductor:
         lease = self.state.lease()
         lease.watch(state.current_plan.runbook)  # what has to be waited for is waited for here: the next two lines are one moment
         before = self.state.inbox.newest()
-        epoch = lease.acquire(state.current_plan.runbook, state.run_id, holder())
+        epoch = lease.acquire(state.current_plan.runbook, state.run_id, self.state.holder)
         with giving_back(lease):
             state = self.runs.fold(state.run_id)  # what the last holder wrote before it went
             crashed = state.status is not RunStatus.PAUSED
@@ -300,7 +291,7 @@ class Conductor:
             dropped = self.state.inbox.drop(state.run_id, before, _OVERTAKEN)
             # acceptances count from the first step on, and whatever else was asked for comes from the new holder's epoch
             resumed = Resumed(
-                actor=actor, holder=holder(), epoch=epoch, runbook_changed=self._changed(state), crashed=crashed,
+                actor=actor, holder=self.state.holder, epoch=epoch, runbook_changed=self._changed(state), crashed=crashed,
                 dropped=tuple(_asked(event) for event in dropped),
             )  # fmt: skip
             given = [event for event in events if isinstance(event, Accepted)]
@@ -325,12 +316,13 @@ class Conductor:
         return rebuilt
 
     def _run(
-        self, platform: Platform, state: RunState, operations: Mapping[str, Operation], first: Sequence[Event], lease: SqliteLease,
+        self, platform: Platform, state: RunState, operations: Mapping[str, Operation], first: Sequence[Event], lease: LeaseStore,
         actor: str, hooks: Hooks,
     ) -> RunReport:  # fmt: skip
         runner = Runner(
             state, operations, journal=self.state.journal, lease=lease, inbox=self.state.inbox, clock=self.state.clock, actor=actor,
-            replan=lambda plan: self._operations(platform, plan), say=hooks.say,
+            replan=lambda plan: self._operations(platform, plan), say=hooks.say, threads=self.state.threads,
+            rhythm=self.state.rhythm,
         )  # fmt: skip
         hooks.on_runner(runner)
         try:
@@ -374,6 +366,6 @@ def _outage_began(request: Request, seen: outlook.Outlook, plan: Plan) -> tuple[
     return (min(points), "recovery-point") if points else (None, "")
 
 
-def _new_id(now: datetime) -> str:
+def _new_id(clock: Clock) -> str:
     """An id that sorts by time and that a person can read out: 20261121-024003-7f3a."""
-    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return f"{clock.now():%Y%m%d-%H%M%S}-{int(clock.uniform(0, 1 << 16)):04x}"

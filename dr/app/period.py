@@ -12,12 +12,13 @@ from dr import __version__
 from dr.app.runs import Runs
 from dr.drill.record import kept, read
 from dr.errors import ExitCode, IllegalTransition, StateUnreadable
+from dr.model.lease import Listed
 from dr.model.period import BrokenRun, JournalReport, PeriodReport, PeriodRun, ReplicationReport
 from dr.model.report import DrillReport, RunReport
 from dr.model.runbook import Runbook
 from dr.report.period import Checked, Kept, Told, drill
 from dr.report.replication import Objective, replication
-from dr.store.journal import Listed, SqliteJournal
+from dr.store.journal import SqliteJournal
 from dr.store.presence import is_there
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dr.app.state import State
 from dr.errors import NotThere, UsageError
+from dr.model.base import Json
 from dr.model.lag import ComponentView
 from dr.model.runbook import Runbook
 from dr.model.words import Intent
-from dr.ports import Host, Kind, Site, Step
+from dr.ports import Host, Kind, Site, Step, Threads
 
 
 @dataclass(frozen=True)
@@ -22,18 +23,18 @@ class Platform:
     runbook: Runbook
     kinds: Mapping[str, Kind]
     site: Site
+    threads: Threads
 
     def views(self) -> tuple[ComponentView, ...]:
         """All components as observed now, asked at the same time; takes as long as the slowest."""
-        with ThreadPoolExecutor(max_workers=max(1, len(self.kinds)), thread_name_prefix="view") as pool:
-            return tuple(pool.map(lambda kind: kind.view(), self.kinds.values()))
+        return tuple(self.threads.gather([kind.view for kind in self.kinds.values()], "view"))
 
-    def warm(self, target: str) -> ThreadPoolExecutor:
-        """Starts to open what a run will need, in the background; shut the pool down without waiting."""
-        pool = ThreadPoolExecutor(max_workers=max(1, len(self.kinds)), thread_name_prefix="warm")
+    def warm(self, target: str) -> None:
+        """Starts to open what a run will need, in the background."""
+        pool = self.threads.pool(max(1, len(self.kinds)), "warm")
         for kind in self.kinds.values():
-            pool.submit(kind.warm, target)
-        return pool
+            pool.do(partial(kind.warm, target))
+        pool.close()
 
     def chains(self, intent: Intent, source: str, target: str) -> Mapping[str, Sequence[Step]]:
         """Each component's own steps."""
@@ -62,6 +63,26 @@ class Platform:
         """Closes all connections."""
         for kind in self.kinds.values():
             kind.close()
+
+
+class Books:
+    """Where runbooks come from, and how they are brought to life; a simulation has its own."""
+
+    def load(self, path: Path) -> Runbook:
+        """A file. Raises FileError, UsageError."""
+        from dr.config.runbook import load_runbook
+
+        return load_runbook(path)
+
+    def restore(self, document: Json) -> Runbook:
+        """The runbook that a run keeps."""
+        from dr.config.runbook import from_document
+
+        return from_document(document)
+
+    def build(self, runbook: Runbook, state: State) -> Platform:
+        """Its kinds, wired. Raises as ``build``."""
+        return build(runbook, state)
 
 
 def primary_of(views: Sequence[ComponentView]) -> str | None:
@@ -99,4 +120,4 @@ def build(runbook: Runbook, state: State) -> Platform:
             peers[name] = registry.find(component.kind)(name, component.config, component.needs, site)
         except UsageError as error:
             raise in_component(runbook, name, error) from None
-    return Platform(runbook, peers, site)
+    return Platform(runbook, peers, site, state.threads)

@@ -21,7 +21,8 @@ from dr.ports import Step
 from dr.report.assess import run_report
 
 _LEARN_FROM = 20
-_MOVED_NOTHING = (RunOutcome.REFUSED, RunOutcome.ALREADY, RunOutcome.ROLLED_BACK)
+_ONLY_SAID = (RunOutcome.REFUSED, RunOutcome.ALREADY)
+_MOVED_NOTHING = (*_ONLY_SAID, RunOutcome.ROLLED_BACK)
 FENCE_BUDGET = timedelta(seconds=20)
 """For one try of a fence that is owed."""
 
@@ -62,14 +63,23 @@ class Runs:
     def report(self, run_id: str) -> RunReport:
         """``dr.run/1``. Raises NotThere."""
         records = self.records(run_id)
-        runbook = next(iter(records)).event
+        first = records[0].event
         earlier: list[Sequence[Record]] = []
-        if isinstance(runbook, RunStarted):
-            for other in self.state.journal.runs(runbook.plan.runbook):
-                if other == run_id:
-                    break
-                earlier.append(self.state.journal.records(other))
+        if isinstance(first, RunStarted):
+            earlier = self.that_did_something(first.plan.runbook, before=run_id)
         return run_report(records, self.state.journal.path, earlier)
+
+    def that_did_something(self, runbook: str, *, before: str | None = None) -> list[Sequence[Record]]:
+        """The records of the runs of a runbook, oldest first, up to ``before``; what was only said (refused, already there) left nothing."""
+        found = []
+        for run_id in self.state.journal.runs(runbook):
+            if run_id == before:
+                break
+            records = self.state.journal.records(run_id)
+            last = records[-1].event
+            if not (isinstance(last, RunEnded) and last.outcome in _ONLY_SAID):
+                found.append(records)
+        return found
 
     def unfinished(self, runbook: str) -> str | None:
         """The run of a runbook that has not ended; there is at most one, the newest."""
@@ -77,7 +87,7 @@ class Runs:
             last = self.state.journal.records(run_id)[-1].event
             if not isinstance(last, RunEnded):
                 return run_id
-            if last.outcome not in (RunOutcome.REFUSED, RunOutcome.ALREADY):
+            if last.outcome not in _ONLY_SAID:
                 return None
         return None
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from functools import cached_property
 from pathlib import Path
 
+from dr.engine.threads import OsThreads
 from dr.errors import StateUnreadable
-from dr.ports import Clock
+from dr.ports import Clock, InboxStore, JournalStore, LeaseStore, Rhythm, SampleStore, Threads
 from dr.providers.system import SystemClock
 from dr.store.inbox import SqliteInbox
 from dr.store.journal import SqliteJournal
@@ -29,22 +32,37 @@ class State:
         except OSError as error:
             raise StateUnreadable(f"{self.directory}: {error.strerror}", hint="--state DIRECTORY, or set DR_STATE") from error
 
+    @property
+    def threads(self) -> Threads:
+        """How this process does things at the same time."""
+        return OsThreads()
+
+    @property
+    def rhythm(self) -> Rhythm:
+        """How often a run is looked after."""
+        return Rhythm()
+
+    @property
+    def holder(self) -> str:
+        """Who this process is, for people: user@host, process id."""
+        return f"{os.environ.get('USER') or os.getuid()}@{socket.gethostname()}, process {os.getpid()}"
+
     @cached_property
-    def journal(self) -> SqliteJournal:
+    def journal(self) -> JournalStore:
         """The journal of all runs."""
         return SqliteJournal(self.directory)
 
     @cached_property
-    def inbox(self) -> SqliteInbox:
+    def inbox(self) -> InboxStore:
         """Requests to runs."""
         return SqliteInbox(self.directory)
 
     @cached_property
-    def samples(self) -> SqliteSamples:
+    def samples(self) -> SampleStore:
         """The monitor's memory."""
         return SqliteSamples(self.directory)
 
-    def lease(self) -> SqliteLease:
+    def lease(self) -> LeaseStore:
         """A new handle on the lease: one for each run that this process holds."""
         return SqliteLease(self.directory, self.clock, silent=self._silent)
 

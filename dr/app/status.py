@@ -13,6 +13,7 @@ from dr.engine import guards
 from dr.errors import DrError
 from dr.model.base import seconds
 from dr.model.lag import ComponentView, Exposure, LagSample
+from dr.model.lease import Life
 from dr.model.report import Debt, GuardReport
 from dr.model.status import ComponentStatus, LagLine, LagReport, LeaseStatus, Readiness, RunSummary, StatusReport
 from dr.model.words import Guard, Intent, Known, Role, RunStatus, Severity
@@ -20,7 +21,6 @@ from dr.report.conclude import accepted_by
 from dr.report.conclude import guards as said
 from dr.report.debt import open_debt
 from dr.report.history import History
-from dr.store.processes import Life
 
 
 def summary(runs: Runs, run_id: str) -> RunSummary:
@@ -51,7 +51,7 @@ def summaries(runs: Runs, runbook: str | None = None) -> tuple[RunSummary, ...]:
 
 def debt(runs: Runs, runbook: str) -> tuple[Debt, ...]:
     """What the runs of a runbook have left to be done."""
-    return open_debt([runs.state.journal.records(run_id) for run_id in runs.state.journal.runs(runbook)])
+    return open_debt(runs.that_did_something(runbook))
 
 
 def status(runs: Runs, platform: Platform | None) -> StatusReport:

@@ -154,7 +154,7 @@ def make_plan(
     steps = [step for name, chain in chains.items() if not only or name in only for step in chain]
     steps = _approvals(runbook, intent, target) + steps
     specs = _joined([step.spec for step in steps], runbook, intent)
-    specs = [spec.model_copy(update={"estimate": (learned or {}).get(spec.id, spec.estimate)}) for spec in specs]
+    specs = [spec.model_copy(update={"estimate": learned[spec.id]}) if learned and spec.id in learned else spec for spec in specs]
     table, path, end = graph.schedule(specs, _goals(specs), runbook.objectives.rto)
     in_service = _in_service(specs, table) if intent.planned else timedelta(0)
     if in_service:
@@ -205,7 +205,11 @@ def _joined(specs: Sequence[StepSpec], runbook: Runbook, intent: Intent) -> list
         for before in () if spec.stage is None else _moment(spec.stage, specs, needs, joined):
             if graph.add_unless_circular(joined, before, spec.id):
                 needs[spec.id].append(before)
-    return [by_id[step_id].model_copy(update={"needs": tuple(needs[step_id])}) for wave in graph.waves(joined) for step_id in wave]
+    return [_with_needs(by_id[step_id], tuple(needs[step_id])) for wave in graph.waves(joined) for step_id in wave]
+
+
+def _with_needs(spec: StepSpec, needs: tuple[str, ...]) -> StepSpec:
+    return spec if spec.needs == needs else spec.model_copy(update={"needs": needs})
 
 
 def _holds(rule: Rule, intent: Intent) -> bool:

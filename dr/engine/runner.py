@@ -7,7 +7,6 @@ in one commit, then let the workers see it. The intent of a step (StepStarted) i
 from __future__ import annotations
 
 import heapq
-import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from datetime import datetime, timedelta
 from dr.engine import forecast, machine
 from dr.engine.attempt import Attempted, attempt, take_back
 from dr.engine.state import Again, AskApproval, Command, EndRun, RunState, Start, Stop, Undo
+from dr.engine.threads import OsThreads
 from dr.errors import IllegalTransition, LeaseLost, NotThere
 from dr.model.events import (
     Accepted,
@@ -39,10 +39,8 @@ from dr.model.events import (
 from dr.model.evidence import Evidence
 from dr.model.plan import Plan
 from dr.model.words import RunStatus, StepState
-from dr.ports import AttemptContext, Clock, Inbox, Journal, Lease, Operation
+from dr.ports import AttemptContext, Clock, Inbox, Journal, Lease, Mailbox, Operation, Pool, Rhythm, Threads
 
-_POLL = 0.05
-_RENEW = 1.0
 _REQUESTS = (Accepted, Approved, CancelRequested, PauseRequested, SkipRequested, TimedOut, Turned)
 """What may come too late: refused by the machine, it is said and forgotten. Everything else that is refused is a bug of ours."""
 
@@ -73,6 +71,7 @@ class Runner:
         workers: at most so many attempts at once.
         changed: called after each commit with the state, in the loop's thread; must be quick.
         say: one line for people about a step ("": about the run); called from any thread.
+        threads: what attempts are made in.
     """
 
     def __init__(
@@ -89,15 +88,17 @@ class Runner:
         workers: int = 64,
         changed: Callable[[RunState], None] = lambda _state: None,
         say: Callable[[str, str], None] = lambda _step, _text: None,
+        threads: Threads | None = None,
+        rhythm: Rhythm | None = None,
     ) -> None:
         self._state, self._operations = state, operations
         self._journal, self._lease, self._inbox, self._clock = journal, lease, inbox, clock
         self._now = clock.now()
         self._actor, self._replan, self._changed, self._say = actor, replan, changed, say
         self._most = workers
-        self._threads: list[threading.Thread] = []
-        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._happened: queue.SimpleQueue[_Ended | _Undone | Event | None] = queue.SimpleQueue()
+        self._rhythm, threads = rhythm or Rhythm(), threads or OsThreads()
+        self._workers: Pool = threads.pool(workers, "step")
+        self._happened: Mailbox[_Ended | _Undone | Event | None] = threads.mailbox()
         self._held_back: deque[Start | Undo] = deque()
         self._timers: list[tuple[float, str]] = []
         self._taken = False
@@ -128,16 +129,16 @@ class Runner:
                 renewed = now >= next_renew
                 if renewed:
                     self._renew()
-                    next_renew = now + _RENEW
+                    next_renew = now + self._rhythm.renew
                 warned = self._foresee() if renewed else []
-                due = self._timers[0][0] if self._timers else now + _POLL
+                due = self._timers[0][0] if self._timers else next_poll
                 happened = warned + self._wait(max(0.0, min(next_poll, next_renew, due) - now))
                 now = self._clock.monotonic()
                 while self._timers and self._timers[0][0] <= now:
                     happened.append(RetryDue(step=heapq.heappop(self._timers)[1]))
                 if now >= next_poll:
                     happened += self._take()
-                    next_poll = now + _POLL
+                    next_poll = now + self._rhythm.poll
                 if now >= limit:
                     happened.append(TimedOut())
                     limit = float("inf")
@@ -145,8 +146,7 @@ class Runner:
             return self._state
         finally:
             self._abandon.set()
-            for _ in self._threads:
-                self._work.put(None)
+            self._workers.close()
 
     def interrupt(self) -> None:
         """From a signal handler: the first call starts nothing new and waits, the second detaches. Both can be resumed."""
@@ -170,15 +170,7 @@ class Runner:
 
     def _wait(self, seconds: float) -> list[_Ended | _Undone | Event]:
         """Everything that happened, without blocking further once there is something: that is the group of one commit."""
-        happened: list[_Ended | _Undone | Event] = []
-        try:
-            item = self._happened.get(timeout=seconds) if seconds > 0 else self._happened.get_nowait()
-            while True:
-                if item is not None:
-                    happened.append(item)
-                item = self._happened.get_nowait()
-        except queue.Empty:
-            return happened
+        return [item for item in self._happened.take(seconds) if item is not None]
 
     def _take(self) -> Sequence[Event]:
         taken = self._inbox.take(self._state.run_id)
@@ -287,17 +279,9 @@ class Runner:
         context = self._context(command.step)
         operation = self._operations[command.step]
         if isinstance(command, Start):
-            self._work.put(lambda: self._try(operation, context, command.look_first))
+            self._workers.do(lambda: self._try(operation, context, command.look_first))
         else:
-            self._work.put(lambda: self._undo(operation, context))
-        if self._state.active > len(self._threads) and len(self._threads) < self._most:
-            thread = threading.Thread(target=self._worker, name=f"step-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def _worker(self) -> None:
-        while (job := self._work.get()) is not None:
-            job()
+            self._workers.do(lambda: self._undo(operation, context))
 
     def _try(self, operation: Operation, context: AttemptContext, look_first: bool) -> None:
         started = self._clock.monotonic()

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from dr.errors import LeaseLost, StateLost, StateUnreadable
 from dr.model.events import GENESIS, Event, Record, RunStarted
+from dr.model.lease import Listed
 from dr.store import database
 from dr.store.chain import START, Break, End, chain, first_break
 
@@ -39,14 +40,6 @@ SCHEMA = database.Schema(
 
 _SEQ_BITS = 32
 _SEQ_MASK = (1 << _SEQ_BITS) - 1
-
-
-class Listed(NamedTuple):
-    """One run as the journal lists it; its state is derived from its records. ``started_at`` as in ``Record.at``."""
-
-    run_id: str
-    runbook: str
-    started_at: str
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 from dr.errors import LeaseLost, RunInFlight
+from dr.model.lease import Held, Life
 from dr.ports import Clock
 from dr.store import database
-from dr.store.processes import Life, ProcessIdentity, this_process
+from dr.store.processes import ProcessIdentity, this_process
 
 SCHEMA = database.Schema(
     "lease",
@@ -38,30 +39,6 @@ LASTS = timedelta(seconds=10)
 """How long a lease holds without a renewal; renew about four times as often."""
 
 _LOOK_SECONDS = 0.2
-
-
-@dataclass(frozen=True)
-class Held:
-    """A lease as it stands: for ``dr status``, and for telling a crashed run from one under way.
-
-    renewal: grows with every sign of life of the holder. lasts: how long it may give none.
-    """
-
-    runbook: str
-    run_id: str
-    holder: str
-    epoch: int
-    since: datetime
-    released: bool
-    life: Life
-    renewal: int
-    lasts: timedelta
-
-    @property
-    def alive(self) -> bool:
-        """It is held, and its holder is not known to be gone (where that cannot be seen from here, ``SqliteLease.watch`` waits for a
-        sign of life)."""
-        return not self.released and self.life is not Life.GONE
 
 
 class Mark(NamedTuple):

@@ -5,18 +5,11 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
+from dr.model.lease import Life
+
 _PROC = Path("/proc")
-
-
-class Life(StrEnum):
-    """What can be known of a process from here."""
-
-    ALIVE = "alive"
-    GONE = "gone"
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)

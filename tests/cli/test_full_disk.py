@@ -11,6 +11,7 @@ from dr.app.conduct import Hooks
 from dr.engine.runner import Runner
 from dr.errors import ExitCode, StateLost
 from dr.model.words import Intent, Role, RunOutcome, StepState
+from dr.store.journal import SqliteJournal
 from dr.store.lease import SqliteLease
 from tests.cli import toy
 
@@ -47,7 +48,9 @@ def test_a_full_disk_stops_the_run_with_everything_so_far_readable(tmp_path: Pat
         platform = app.load(runbook)
 
         def fill(_run: str, app: App = app, room: int = room) -> None:
-            connection = app.state.journal.connection()
+            journal = app.state.journal
+            assert isinstance(journal, SqliteJournal)
+            connection = journal.connection()
             pages = connection.execute("PRAGMA page_count").fetchone()[0]
             connection.execute(f"PRAGMA max_page_count = {pages + room}")
 

@@ -11,6 +11,7 @@ import pytest
 from dr.engine import machine
 from dr.engine.runner import Runner
 from dr.engine.state import RunState
+from dr.engine.threads import OsMailbox
 from dr.model.events import CancelRequested, Event, StepStarted
 from dr.model.plan import Plan
 from dr.model.words import Outcome, RunOutcome, RunStatus
@@ -153,8 +154,9 @@ def test_what_happens_together_is_one_commit(host: EmbeddedHost) -> None:
         if any(event.event == "step-ended" for _, event in events) and not go.is_set():
             go.set()
             assert host.runner is not None
-            queue = host.runner._happened
-            wait_until(lambda: queue.qsize() == 3, "all three have ended")
+            mailbox = host.runner._happened
+            assert isinstance(mailbox, OsMailbox)
+            wait_until(lambda: len(mailbox) == 3, "all three have ended")
 
     host.journal.on_append = slow_disk
     assert host.run([started(first)], ops).outcome is RunOutcome.COMPLETED

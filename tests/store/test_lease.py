@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from dr.errors import LeaseLost, RunInFlight, StateUnreadable
+from dr.model.lease import Life
 from dr.store.lease import Mark, SqliteLease
-from dr.store.processes import Life, ProcessIdentity, this_process
+from dr.store.processes import ProcessIdentity, this_process
 from tests.store.build import HandClock
 
 PROJECT = Path(__file__).parents[2]

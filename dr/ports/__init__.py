@@ -5,21 +5,28 @@ All durations are ``timedelta`` unless the name says seconds. All moments are aw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 from dr.model.by_hand import Question
-from dr.model.events import Event, Record
 from dr.model.evidence import Evidence
 from dr.model.identity import IdentitySnapshot
 from dr.model.lag import Beat, ComponentView, LagSample
 from dr.model.plan import Acceptance, StepSpec
 from dr.model.runbook import KindConfig, Region, SecretRef
 from dr.model.words import Guard, Intent
+from dr.ports.stores import Inbox as Inbox
+from dr.ports.stores import InboxStore as InboxStore
+from dr.ports.stores import Journal as Journal
+from dr.ports.stores import JournalStore as JournalStore
+from dr.ports.stores import Lease as Lease
+from dr.ports.stores import LeaseStore as LeaseStore
+from dr.ports.stores import Samples as Samples
+from dr.ports.stores import SampleStore as SampleStore
 
 if TYPE_CHECKING:  # what drills need, a status does not load
     from dr.model.scenario import Fault, Workload
@@ -44,71 +51,45 @@ class Clock(Protocol):
         """A random number in [low, high]."""
 
 
-class Journal(Protocol):
-    """Append-only, durable, hash-chained record of runs. One writer at a time (the holder of the lease)."""
+class Mailbox(Protocol[E]):
+    """Where other threads leave what happened. ``put`` may be called from a signal handler."""
 
-    def append(self, run_id: str, events: Sequence[tuple[datetime, Event]]) -> Sequence[Record]:
-        """Writes all or nothing; durable when it returns. Raises StateLost when it cannot, LeaseLost when another process went on."""
+    def put(self, item: E) -> None:
+        """Leaves an item; never blocks."""
 
-    def records(self, run_id: str, after: int = 0) -> Sequence[Record]:
-        """The verified records with seq > after, in order. Raises StateUnreadable where the chain is broken."""
-
-    def runs(self, runbook: str | None = None) -> Sequence[str]:
-        """Ids of all runs, oldest first; of one runbook when named."""
-
-    def head(self, run_id: str) -> str:
-        """Hash of the last record."""
+    def take(self, seconds: float) -> list[E]:
+        """Everything that is there, in order; waits up to so long for a first one. One thread takes."""
 
 
-class Lease(Protocol):
-    """The time-limited right to act on a runbook. One holder per epoch (I10)."""
+class Pool(Protocol):
+    """Threads that do jobs, at most so many at once. One thread gives jobs; a job must not raise."""
 
-    def acquire(self, runbook: str, run_id: str, holder: str) -> int:
-        """The new epoch, greater than any before. Raises RunInFlight while another holder is alive."""
+    def do(self, job: Callable[[], None]) -> None:
+        """Starts a job as soon as a thread is free; never blocks."""
 
-    def renew(self) -> None:
-        """Called often. Raises LeaseLost when another epoch was taken, or when it cannot be renewed in time."""
-
-    def valid(self) -> bool:
-        """Cheap, no I/O: the lease cannot have been taken over by now. Asked before each effect."""
-
-    def release(self) -> None:
-        """Gives it back; safe to call twice."""
+    def close(self) -> None:
+        """No job is given any more; what is under way goes on."""
 
 
-class Inbox(Protocol):
-    """Requests of other processes to a run: pause, cancel, approve, skip, accept, turn."""
+class Threads(Protocol):
+    """Doing things at the same time, handed in: real threads, or jobs of a simulation in virtual time."""
 
-    def put(self, run_id: str, event: Event) -> int:
-        """Durable when it returns. Its number, for who asked to withdraw it."""
+    def mailbox(self) -> Mailbox[Any]:
+        """A new mailbox."""
 
-    def take(self, run_id: str) -> Sequence[Event]:
-        """Requests not yet taken, in order. Each is returned once to a live holder; ``confirm`` makes it final."""
+    def pool(self, most: int, name: str) -> Pool:
+        """A new pool."""
 
-    def confirm(self, run_id: str) -> None:
-        """What ``take`` returned is journaled now."""
+    def gather(self, jobs: Sequence[Callable[[], E]], name: str) -> list[E]:
+        """All results, in order, of jobs done at the same time; blocks as long as the slowest. Raises what one raises."""
 
 
-class Samples(Protocol):
-    """The monitor's memory, outside the source region: lag samples, heartbeats, identity snapshots."""
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How often a runner looks into its inbox, and renews its lease; in seconds."""
 
-    def add(self, runbook: str, samples: Iterable[LagSample], beats: Iterable[Beat] = ()) -> None:
-        """Stores; older than the retention may be dropped."""
-
-    def latest(self, runbook: str) -> Mapping[str, LagSample]:
-        """The newest sample of each component."""
-
-    def history(self, runbook: str, since: datetime) -> Sequence[LagSample]:
-        """All samples since then, oldest first."""
-
-    def beats(self, runbook: str, since: datetime) -> Sequence[Beat]:
-        """All heartbeats since then, oldest first."""
-
-    def keep_identities(self, runbook: str, component: str, snapshot: IdentitySnapshot) -> None:
-        """Stores a snapshot."""
-
-    def identities(self, runbook: str, component: str, not_from: str | None = None) -> IdentitySnapshot | None:
-        """The newest snapshot (taken in another region than ``not_from``, when given)."""
+    poll: float = 0.05
+    renew: float = 1.0
 
 
 @dataclass(frozen=True)
