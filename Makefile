@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: drill test test-fast test-long test-all check bench soak lock clean
+.PHONY: drill test test-fast test-long test-all check bench soak seeds mutations lock clean
 
 drill: $(VENV)/ready
 	$(BIN)/dr lab doctor --fix
@@ -33,9 +33,18 @@ bench: $(VENV)/ready
 	$(BIN)/python tests/bench/bench.py
 
 # every scenario N times in a row: SOAK="--times 3 two-operators" for some of them
-soak: $(VENV)/ready
+soak: $(VENV)/ready seeds
 	$(BIN)/dr lab doctor --fix
+	$(BIN)/python -m tests.bench.kills
 	$(BIN)/python tests/bench/soak.py $(SOAK)
+
+# simulated disasters, on and on: each call goes on where the last one stopped (SEEDS="--minutes 480 lab")
+seeds: $(VENV)/ready
+	$(BIN)/python tests/bench/seeds.py $(SEEDS)
+
+# do the checkers bite: every planted bug must be found
+mutations: $(VENV)/ready
+	$(BIN)/python tests/simulate/mutations.py
 
 $(VENV)/ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dr needs Python 3.11 or newer; set PYTHON=python3.11")'

@@ -15,12 +15,12 @@ from dr.app.runs import Request, Runs
 from dr.app.state import State
 from dr.config.runbook import document
 from dr.engine import guards
-from dr.engine.planner import make_plan
+from dr.engine.planner import operations
 from dr.engine.runner import Runner
 from dr.engine.state import RunState
-from dr.errors import DrError, NeedsOperator, NotThere, Refused, RunInFlight, StateLost
+from dr.errors import DrError, NeedsOperator, NotThere, Refused, RunInFlight, StateLost, StateUnreadable
 from dr.model.base import show_duration
-from dr.model.events import Accepted, CancelRequested, Event, OutageKnownFrom, Resumed, RunEnded, RunStarted, Turned, get_ready
+from dr.model.events import Accepted, CancelRequested, Event, OutageKnownFrom, Resumed, RunEnded, RunStarted, Turned
 from dr.model.lease import Held, Life
 from dr.model.plan import Acceptance, Plan
 from dr.model.report import RunReport
@@ -63,7 +63,6 @@ class Conductor:
 
     def __init__(self, state: State, runs: Runs, books: Books | None = None) -> None:
         self.state, self.runs, self.books = state, runs, books or Books()
-        get_ready()
 
     def start(self, platform: Platform, request: Request, hooks: Hooks | None = None) -> RunReport:
         """Looks, plans, asks the guards, asks the person, and runs to the end or to a pause.
@@ -124,6 +123,9 @@ class Conductor:
     def _first(self, platform: Platform, request: Request, seen: outlook.Outlook, plan: Plan, epoch: int) -> RunStarted:
         now = self.state.clock.now()
         began, known_from = _outage_began(request, seen, plan)
+        before = self.runs.cut_short(platform.runbook.name) if request.intent is Intent.FAILOVER else None
+        if before is not None and before.outage_began is not None and before.current_plan.target == plan.target:
+            began = min(began or before.outage_began, before.outage_began)  # it has not ended since
         return RunStarted(
             plan=plan, document=document(platform.runbook), runbook_path=platform.runbook.path, actor=request.actor,
             holder=self.state.holder, epoch=epoch, tool_version=__version__, acceptances=request.acceptances, reason=request.reason,
@@ -149,7 +151,8 @@ class Conductor:
         if (request.intent is Intent.FAILOVER and plan.intent is Intent.REPROTECT) or self._steps_aside(run_id, request):
             self._give_up(platform, request, state, held, hooks)
             return self.start(platform, request, hooks)
-        if request.intent is Intent.FAILOVER and plan.intent.planned and request.to == plan.target:
+        again = plan.intent is Intent.FAILOVER and state.rolling_back and not held  # cancelled, and asked for once more: forward, not back
+        if request.intent is Intent.FAILOVER and (plan.intent.planned or again) and request.to == plan.target:
             kept = self.platform_of(state)  # who goes on later has that runbook and no other
             try:
                 return self._turn(kept, request, state, held, hooks)
@@ -230,8 +233,11 @@ class Conductor:
         """Follows a run that another process holds until it has ended or is paused, or until that process is silent for a lease time."""
         last: Held | None = None
         since = 0.0
+        head = ""
         while True:
-            state = self.runs.fold(run_id)
+            grown = self.state.journal.head(run_id)
+            if grown != head:
+                state, head = self.runs.fold(run_id), grown
             live = self.state.lease().look(state.current_plan.runbook)
             if state.status is RunStatus.ENDED or live is None or not live.alive or live.run_id != run_id:
                 return self.runs.report(run_id)
@@ -306,7 +312,7 @@ class Conductor:
             Refused: this version of a kind has no such step any more.
         """
         chains = platform.chains(plan.intent, plan.source, plan.target)
-        rebuilt = make_plan(platform.runbook, chains, plan.intent, plan.source, plan.target).operations
+        rebuilt = operations(platform.runbook, chains, plan.intent, plan.target)
         missing = [spec.id for spec in plan.steps if spec.id not in rebuilt]
         if missing:
             raise Refused(
@@ -327,13 +333,20 @@ class Conductor:
         hooks.on_runner(runner)
         try:
             runner.run(first)
+            return self.runs.report(state.run_id)
         except StateLost as error:
             raise StateLost(error.message, hint=f"{error.hint}; with room again: {self._go_on(state.run_id)}") from error
-        return self.runs.report(state.run_id)
+        except StateUnreadable as error:  # no refusal: it has acted
+            text = f"run {state.run_id} has acted, and how far it came cannot be read: {error.message}"
+            raise StateLost(text, hint=error.hint) from error
 
     def _go_on(self, run_id: str) -> str:
         """What brings a run on whose journal could not be written any more; it may not even have begun."""
-        return f"dr resume {run_id}" if self.state.journal.records(run_id) else "give the same command again"
+        try:
+            begun = bool(self.state.journal.records(run_id))
+        except StateUnreadable as error:
+            return error.hint
+        return f"dr resume {run_id}" if begun else "give the same command again"
 
 
 def _asked(event: Event) -> str:

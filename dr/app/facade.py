@@ -45,7 +45,9 @@ class App:
     def conductor(self) -> Conductor:
         """Begins runs and goes on with them; loads the runner when first used."""
         from dr.app.conduct import Conductor
+        from dr.model.events import get_ready
 
+        get_ready()
         return Conductor(self.state, self.runs)
 
     @cached_property
@@ -164,8 +166,13 @@ class App:
         operators: Callable[[], Operator],
         monitor: Callable[[Path], AbstractContextManager[object]],
         say: Callable[[str], None],
+        seed: int | None = None,
     ) -> DrillReport:
-        """Plays a scenario in a world that is ended always. ``monitor`` watches a runbook while it is open. Raises FileError."""
+        """Plays a scenario in a world that is ended always. ``monitor`` watches a runbook while it is open; ``seed``: of a simulated world.
+
+        Raises:
+            FileError: the scenario is wrong.
+        """
         from dr.config.scenario import load_scenario, runbook_path
         from dr.drill.run import Drill, run_drill
 
@@ -175,7 +182,8 @@ class App:
         return run_drill(
             Drill(
                 scenario=scenario, runbook=str(runbook), world=world, operators=operators, journal=self.state.journal,
-                assess=self.runs.report, clock=self.state.clock, monitor=monitor(runbook), say=say,
+                assess=self.runs.report, clock=self.state.clock, monitor=monitor(runbook),
+                threads=self.state.threads, say=say, seed=seed,
             )
         )  # fmt: skip
 

@@ -6,7 +6,6 @@ attempt each, seconds long. It never waits for a region, never pauses, and stand
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from dr.errors import DrError, StepError
 from dr.model.lag import ComponentView
 from dr.model.words import DebtKind, Intent, Role
 from dr.monitor.watch import Round
+from dr.ports import Mailbox, Pool
 
 if TYPE_CHECKING:
     from dr.app.conduct import Conductor
@@ -39,32 +39,63 @@ class FenceRetry:
 
     def __init__(self, conductor: Conductor, platform: Platform, say: Callable[[str], None]) -> None:
         self._conductor, self._platform, self._say = conductor, platform, say
-        self._thread: threading.Thread | None = None
+        self._pool: Pool = platform.threads.pool(1, "fence")
+        self._over: Mailbox[None] = platform.threads.mailbox()
+        self._under_way = False
         self._next = 0.0
         self._wait = _AGAIN[0]
+        self._told = ""
+        self._grown = (0, "")
+        self._debts: set[str] = set()
 
-    def saw(self, _seen: Round) -> None:
+    def saw(self, _seen: Round | None = None) -> None:
         """One round is over. Only now and then the journal is asked what is owed, and the region whether it answers."""
         clock = self._platform.site.clock
-        if clock.monotonic() < self._next or (self._thread is not None and self._thread.is_alive()):
+        if clock.monotonic() < self._next or self._under_way:
             return
         self._next = clock.monotonic() + _AGAIN[0].total_seconds()
-        self._thread = threading.Thread(target=self._look, name="fence", daemon=True)
-        self._thread.start()
+        self._under_way = True
+        self._pool.do(self._try)
 
     def close(self) -> None:
         """Waits for a try under way."""
-        if self._thread is not None:
-            self._thread.join(FENCE_BUDGET.total_seconds())
+        if self._under_way:
+            self._over.take(FENCE_BUDGET.total_seconds())
+        self._pool.close()
+
+    def _try(self) -> None:
+        try:
+            self._look()
+        except DrError as error:  # a damaged journal: nobody knows what is owed until a person has restored it
+            self._tell(f"what fences are owed cannot be read: {error.message}")
+        finally:
+            self._under_way = False
+            self._over.put(None)
+
+    def _tell(self, text: str) -> None:
+        """What lasts is said once."""
+        if text != self._told:
+            self._told = text
+            self._say(text)
 
     def _look(self) -> None:
-        owed = {item.component for item in status.debt(self._conductor.runs, self._platform.runbook.name) if item.kind is DebtKind.FENCE}
+        owed = self._owed()
         # asked anew: what a round knows may be from before the disaster
         back = sorted(name for name in owed & self._platform.kinds.keys() if self._answers(self._platform.kinds[name].view()))
         if back:
             self._fence(back)
         elif not owed:
             self._wait = _AGAIN[0]
+
+    def _owed(self) -> set[str]:
+        """The components whose fence is owed; reckoned anew only where the journal has grown, which is where its newest run has."""
+        runs, name = self._conductor.runs, self._platform.runbook.name
+        known = runs.state.journal.runs(name)
+        grown = len(known), runs.state.journal.head(known[-1]) if known else ""
+        if grown != self._grown:
+            self._debts = {item.component for item in status.debt(runs, name) if item.kind is DebtKind.FENCE}
+            self._grown = grown
+        return self._debts
 
     def _answers(self, view: ComponentView) -> bool:
         """A region that is not primary: its server answers, or at least its hosts do (a frozen server holds its port and is silent)."""

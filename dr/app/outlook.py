@@ -62,5 +62,6 @@ def exposures(platform: Platform, views: Sequence[ComponentView], now: datetime)
         sample = view.lag if view.lag is not None and view.lag.state is not Known.UNKNOWN else samples.get(view.component, view.lag)
         if view.lag is None and sample is None:
             continue  # a kind without data of its own
-        result[view.component] = lag.exposure(sample, now, component=view.component)
+        found = lag.exposure(sample, now, component=view.component)
+        result[view.component] = found.model_copy(update={"follows": sample.follows}) if sample is not None else found
     return result

@@ -10,7 +10,7 @@ from dr.app import outlook
 from dr.app.platform import Platform
 from dr.app.state import State
 from dr.engine import graph, guards, machine
-from dr.engine.planner import Planned, make_plan
+from dr.engine.planner import LayOut, Planned, make_plan
 from dr.engine.state import RunState
 from dr.errors import NotThere, Refused, UsageError
 from dr.model.events import Record, RunEnded, RunStarted, StepEnded
@@ -18,7 +18,9 @@ from dr.model.plan import Acceptance, Plan
 from dr.model.report import RunReport
 from dr.model.words import Intent, Outcome, RunOutcome, Verb
 from dr.ports import Step
-from dr.report.assess import run_report
+from dr.report.assess import report_of
+from dr.report.debt import debt_after
+from dr.report.history import History
 
 _LEARN_FROM = 20
 _ONLY_SAID = (RunOutcome.REFUSED, RunOutcome.ALREADY)
@@ -48,6 +50,9 @@ class Runs:
 
     state: State
     learned: dict[str, Mapping[str, timedelta]] = field(default_factory=dict)
+    laid_out: LayOut | None = None
+    read_back: dict[str, History] = field(default_factory=dict)
+    """What was read already, by the hash of the last record."""
 
     def records(self, run_id: str) -> Sequence[Record]:
         """All records of a run. Raises NotThere."""
@@ -62,23 +67,27 @@ class Runs:
 
     def report(self, run_id: str) -> RunReport:
         """``dr.run/1``. Raises NotThere."""
-        records = self.records(run_id)
-        first = records[0].event
-        earlier: list[Sequence[Record]] = []
-        if isinstance(first, RunStarted):
-            earlier = self.that_did_something(first.plan.runbook, before=run_id)
-        return run_report(records, self.state.journal.path, earlier)
+        history = self.history(run_id)
+        earlier = self.that_did_something(history.state.current_plan.runbook, before=run_id)
+        return report_of(history, self.state.journal.path, debt_after([*earlier, history]))
 
-    def that_did_something(self, runbook: str, *, before: str | None = None) -> list[Sequence[Record]]:
-        """The records of the runs of a runbook, oldest first, up to ``before``; what was only said (refused, already there) left nothing."""
+    def history(self, run_id: str) -> History:
+        """A run, read back. Raises NotThere, StateUnreadable."""
+        records = self.records(run_id)
+        head = records[-1].hash  # stands for all that is before it
+        if head not in self.read_back:
+            self.read_back[head] = History.read(records)
+        return self.read_back[head]
+
+    def that_did_something(self, runbook: str, *, before: str | None = None) -> list[History]:
+        """The runs of a runbook, oldest first, up to ``before``; what was only said (a refusal) left nothing."""
         found = []
         for run_id in self.state.journal.runs(runbook):
             if run_id == before:
                 break
-            records = self.state.journal.records(run_id)
-            last = records[-1].event
+            last = self.records(run_id)[-1].event
             if not (isinstance(last, RunEnded) and last.outcome in _ONLY_SAID):
-                found.append(records)
+                found.append(self.history(run_id))
         return found
 
     def unfinished(self, runbook: str) -> str | None:
@@ -91,8 +100,8 @@ class Runs:
                 return None
         return None
 
-    def cut_short(self, runbook: str) -> str | None:
-        """The target of the newest move, where that was cancelled past the point of no return: primary, and not all is done there.
+    def cut_short(self, runbook: str) -> RunState | None:
+        """The newest move, where that was cancelled past the point of no return: its target is primary, and not all is done there.
 
         What moves nothing (a re-protect, a fence that is tried again) or moved nothing in the end does not change that.
         """
@@ -104,7 +113,7 @@ class Runs:
             if not state.current_plan.intent.moves:
                 continue
             short = state.outcome is RunOutcome.CANCELLED and state.past_no_return and state.unsatisfied
-            return state.current_plan.target if short else None
+            return state if short else None
         return None
 
     def regions_of(self, platform: Platform, intent: Intent, to: str | None, primary: str | None) -> tuple[str, str]:
@@ -147,11 +156,13 @@ class Runs:
         return make_plan(
             platform.runbook, _fences(chains) if request.fence_only else chains, request.intent, source, target,
             views=seen.views, guards=verdicts, learned=self._durations(platform.runbook.name, request.intent), only=request.only,
+            laid_out=self.laid_out,
         )  # fmt: skip
 
     def already(self, platform: Platform, request: Request, seen: outlook.Outlook, plan: Plan) -> bool:
         """The target is primary, and no move was cut short there: the same command touches nothing."""
-        there = seen.primary == plan.target and self.cut_short(platform.runbook.name) != plan.target
+        short = self.cut_short(platform.runbook.name)
+        there = seen.primary == plan.target and (short is None or short.current_plan.target != plan.target)
         return plan.intent.moves and not request.only and there
 
     def _durations(self, runbook: str, intent: Intent) -> Mapping[str, timedelta]:

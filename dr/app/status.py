@@ -19,7 +19,7 @@ from dr.model.status import ComponentStatus, LagLine, LagReport, LeaseStatus, Re
 from dr.model.words import Guard, Intent, Known, Role, RunStatus, Severity
 from dr.report.conclude import accepted_by
 from dr.report.conclude import guards as said
-from dr.report.debt import open_debt
+from dr.report.debt import debt_after
 from dr.report.history import History
 
 
@@ -51,7 +51,7 @@ def summaries(runs: Runs, runbook: str | None = None) -> tuple[RunSummary, ...]:
 
 def debt(runs: Runs, runbook: str) -> tuple[Debt, ...]:
     """What the runs of a runbook have left to be done."""
-    return open_debt(runs.that_did_something(runbook))
+    return debt_after(runs.that_did_something(runbook))
 
 
 def status(runs: Runs, platform: Platform | None) -> StatusReport:

@@ -67,7 +67,12 @@ def complain(error: DrError, *, as_json: bool = False) -> None:
 
 
 def emit_error(error: DrError) -> None:
-    """``dr.error/1`` on stdout, without loading the models; a test compares it with ``ErrorReport``."""
+    """``dr.error/1`` on stdout."""
+    click.echo(error_text(error))
+
+
+def error_text(error: DrError) -> str:
+    """``dr.error/1``, without loading the models; a test compares it with ``ErrorReport``."""
     verdicts = error.verdicts if isinstance(error, GuardsRefused) else ()
     body = {
         "schema": "dr.error/1",
@@ -77,7 +82,7 @@ def emit_error(error: DrError) -> None:
         "exit_code": int(error.exit_code),
         "guards": [{"name": str(name), "reason": reason} for name, reason in verdicts],
     }
-    click.echo(json.dumps(body, indent=2))
+    return json.dumps(body, indent=2)
 
 
 def clock_time(moment: datetime | None) -> str:

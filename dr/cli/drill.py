@@ -1,4 +1,4 @@
-"""``dr drill``: a scenario against real servers on this machine, judged by its expectations."""
+"""``dr drill``: a scenario against real servers on this machine, or in virtual time; judged by its expectations."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,31 +26,66 @@ if TYPE_CHECKING:
 
 @click.command(cls=DrCommand)
 @file_argument("scenario")
-@click.option("--world", type=click.Choice(["lab"]), expose_value=False, help="Where to play it: real servers on this machine.")
+@click.option("--world", type=click.Choice(["lab", "sim"]), help="Real servers on this machine, or virtual time (default: the scenario's).")
+@click.option("--seed", type=click.IntRange(0), metavar="N", help="Of everything that is left to chance in virtual time (default: 0).")
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="JUnit XML, for CI.")
 @click.option("--report", type=click.Path(path_type=Path), metavar="DIR", help="One self-contained HTML file and the JSON there.")
-@click.option("--state", metavar="DIR", help="Where records and states of drills are kept (default: lab-state/dr).")
+@click.option("--state", metavar="DIR", help="Where records are kept (default: lab-state/dr; of virtual time: nowhere).")
 @json_option
-def command(scenario: Path, junit: Path | None, report: Path | None, state: str | None, as_json: bool) -> int:
-    """Play SCENARIO against real servers on this machine and judge it by its expectations.
+def command(
+    scenario: Path, world: str | None, seed: int | None, junit: Path | None, report: Path | None, state: str | None, as_json: bool
+) -> int:
+    """Play SCENARIO against real servers on this machine, or in virtual time, and judge it by its expectations.
 
     Everything that was started is ended, whatever happens. Exit 0: every expectation is met (an expected refusal, too); else 1.
     """
+    from dr.cli.console import complain, emit, picture
+    from dr.config.scenario import load_scenario
+    from dr.errors import ExitCode, UsageError
+
+    where = world or load_scenario(scenario).world
+    files = _Files(junit, report)
+    files.check()
+    if where == "sim":
+        result, problem = _in_virtual_time(scenario, seed or 0, state, files)
+    elif seed is not None:
+        raise UsageError("--seed: real servers know no seed", hint=f"dr drill {scenario} --world sim --seed {seed}")
+    else:
+        result, problem = _in_the_lab(scenario, state, files)
+    if as_json:
+        emit(result)
+    else:
+        show_drill(result, picture())
+    if problem is not None:
+        complain(problem)
+    return ExitCode.DONE if result.verdict == "passed" and problem is None else ExitCode.FAILED
+
+
+def _in_virtual_time(scenario: Path, seed: int, state: str | None, files: _Files) -> tuple[DrillReport, DrError | None]:
+    """Touches nothing but the files that were asked for: its moments are those of another world, and no evidence of a period of ours."""
+    from dr.app.drilling import SimDrill
+    from dr.cli.console import say
+    from dr.cli.typed import obey
+    from dr.drill.record import keep
+
+    drill = SimDrill(scenario, obey, seed=seed, say=say)
+    result = drill.run()
+    kept = () if state is None else (partial(keep, result, Path(state).absolute()),)
+    return result, _write((*kept, partial(files.write_junit, result), lambda: files.write_page(result, drill.lag(result))))
+
+
+def _in_the_lab(scenario: Path, state: str | None, files: _Files) -> tuple[DrillReport, DrError | None]:
     from dr.app import App
-    from dr.cli.console import complain, emit, picture, say
+    from dr.cli.console import say
     from dr.cli.lab import laboratory
     from dr.cli.operator import OperatorProcess
     from dr.config.runbook import load_runbook
     from dr.config.scenario import load_scenario, runbook_path
     from dr.config.settings import state_directory
     from dr.drill.record import fresh
-    from dr.errors import ExitCode
     from dr.lab.world import LabWorld
 
-    loaded = load_scenario(scenario)
-    files, own = _Files(junit, report), state_directory()
-    files.check()
-    lab = laboratory()
+    loaded, own, lab = load_scenario(scenario), state_directory(), laboratory()
     base = Path(state).absolute() if state else lab.layout.orchestrator
     directory = fresh(base, loaded.name, lab.clock.now())
     app = App(directory, LabWorld.name)
@@ -69,30 +105,25 @@ def command(scenario: Path, junit: Path | None, report: Path | None, state: str 
         lag = [] if not result.runs else app.state.samples.history(result.runs[0].runbook, result.started_at)
     finally:
         app.close()
-    problem = _keep(result, lag, base, own, files)
-    if as_json:
-        emit(result)
-    else:
-        show_drill(result, picture())
-    if problem is not None:
-        complain(problem)
-    return ExitCode.DONE if result.verdict == "passed" and problem is None else ExitCode.FAILED
+    return result, _keep(result, lag, base, own, files)
 
 
 def _keep(result: DrillReport, lag: Sequence[LagSample], base: Path, own: Path, files: _Files) -> DrError | None:
-    """Keeps the record and writes the files; the first thing that could not be written, because the result is to be shown all the same.
-
-    The record lies beside the operator's own journal, too: ``dr report`` tells of runs and drills together.
-    """
+    """Keeps the record and writes the files. The record lies beside the operator's own journal, too: ``dr report`` tells of runs and
+    drills together."""
     from dr.drill.record import keep
 
-    first = None
-    writes: tuple[Callable[[], object], ...] = (
+    return _write((
         lambda: keep(result, base),
         lambda: None if own == base else keep(result, own),
         lambda: files.write_junit(result),
         lambda: files.write_page(result, lag),
-    )
+    ))  # fmt: skip
+
+
+def _write(writes: Sequence[Callable[[], object]]) -> DrError | None:
+    """Writes all; the first thing that could not be written, because the result is to be shown all the same."""
+    first = None
     for write in writes:
         try:
             write()
@@ -199,7 +230,8 @@ def show_drill(report: DrillReport, console: Console) -> None:
     from dr.cli.run_view import show_run
 
     passed = report.verdict == "passed"
-    console.print(f"{report.verdict}: {report.scenario} in the {report.world}", style="bold green" if passed else "bold red")
+    where = report.world if report.seed is None else f"{report.world} (seed {report.seed})"
+    console.print(f"{report.verdict}: {report.scenario} in the {where}", style="bold green" if passed else "bold red")
     if report.error:
         console.print(f"  {report.error}", style="red", soft_wrap=True)
     for item in report.expectations:

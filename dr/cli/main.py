@@ -36,7 +36,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "skip": "Take responsibility for a step's effect and go on without it.",
     },
     "Prove and watch": {
-        "drill": "Play a scenario against real servers on this machine and judge it.",
+        "drill": "Play a scenario against real servers on this machine, or in virtual time, and judge it.",
+        "simulate": "Try a runbook against simulated disasters: what is met, what hurts, what is wrong with it.",
         "lab": "The two regions on this machine: start, stop, look, break.",
         "monitor": "Sample lag, write heartbeats and serve metrics until stopped.",
         "report": "Every run and drill of a period, lag history against the objectives, open debt.",

@@ -23,6 +23,7 @@ class Output(NamedTuple):
 OUTPUTS: Mapping[str, Output] = {
     "dr.run/1": Output("dr.model.report:RunReport", "failover, switchover, failback, reprotect, resume, cancel, runs RUN"),
     "dr.drill/1": Output("dr.model.report:DrillReport", "drill"),
+    "dr.simulate/1": Output("dr.model.simulation:SimulateReport", "simulate"),
     "dr.plan/1": Output("dr.model.status:PlanReport", "plan"),
     "dr.status/1": Output("dr.model.status:StatusReport", "status"),
     "dr.lag/1": Output("dr.model.status:LagReport", "lag"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -43,6 +43,21 @@ def load_scenario(path: Path, kinds: Kinds | None = None) -> Scenario:
     _check_regions(problems, source.data, load_runbook(runbook, kinds).regions)
     problems.raise_if_any()
     return scenario
+
+
+def refuse(path: Path, beyond: Iterable[tuple[Place, str]]) -> None:
+    """Refuses a scenario for what a world cannot have.
+
+    Args:
+        beyond: the places that are too much for it, and why.
+
+    Raises:
+        FileError: all of them, sorted by line.
+    """
+    problems = Problems(read(path))
+    for place, why in beyond:
+        problems.add(place, why)
+    problems.raise_if_any()
 
 
 def runbook_path(path: Path, scenario: Scenario) -> Path:

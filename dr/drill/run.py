@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from dr.model.report import DrillReport, ExpectationReport, FaultReport, Hostnam
 from dr.model.scenario import Act, Fault, Scenario
 from dr.model.truth import CleanUp, Truth
 from dr.model.words import RunOutcome
-from dr.ports import Clock, Journal, Operator, World
+from dr.ports import Clock, Journal, Mailbox, Operator, Threads, World
 
 WATCHING = 0.004
 IDLE = 0.02
@@ -28,6 +27,8 @@ IDLE = 0.02
 SETTLE = timedelta(seconds=30)
 GIVEN_UP = timedelta(seconds=2)
 """How long the client may take to see every hostname again; after a move that did not complete nobody expects it to."""
+_KILLED_WITHIN = 10.0
+"""Seconds that a killed keyboard may take to be gone."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Drill:
 
     runbook: path of the runbook, as the operator types it. assess: a run's report by its id, earlier debt included.
     operators: makes one keyboard each time; a keyboard takes one command. monitor: watches while it is entered.
+    threads: what answers are waited for in. seed: of a simulated world.
     """
 
     scenario: Scenario
@@ -46,7 +48,9 @@ class Drill:
     assess: Callable[[str], RunReport]
     clock: Clock
     monitor: AbstractContextManager[object]
+    threads: Threads
     say: Callable[[str], None] = lambda _text: None
+    seed: int | None = None
 
 
 def run_drill(drill: Drill) -> DrillReport:
@@ -83,6 +87,7 @@ def run_drill(drill: Drill) -> DrillReport:
     return DrillReport(
         scenario=drill.scenario.name,
         world=drill.world.name,
+        seed=drill.seed,
         started_at=started,
         finished_at=drill.clock.now(),
         verdict="passed" if passed else "failed",
@@ -120,18 +125,19 @@ def _end_once(played: _Played, drill: Drill) -> CleanUp:
 
 @dataclass
 class _Typed:
-    """One command that was typed, and what came of it."""
+    """One command that was typed, and what came of it. ``running``: it has not answered yet; ``over`` hears when it has."""
 
     act: Act
     operator: Operator
+    over: Mailbox[None]
     code: int | None = None
     out: str = ""
-    thread: threading.Thread | None = None
+    running: bool = True
 
-    @property
-    def running(self) -> bool:
-        """It has not answered yet."""
-        return self.thread is not None and self.thread.is_alive()
+    def gone(self) -> None:
+        """Waits a while for the answer of a keyboard that was killed."""
+        if self.running:
+            self.over.take(_KILLED_WITHIN)
 
 
 @dataclass
@@ -150,6 +156,7 @@ class _Played:
         self.turn = -1
         self.before = self.earlier = frozenset(self.drill.journal.runs())
         self.actors = frozenset(act.actor for act in self.drill.scenario.acts)
+        self.answers = self.drill.threads.pool(len(self.drill.scenario.acts) * self.drill.scenario.repeat, "answer")
 
     def play(self) -> str:
         """The scenario as often as it says, settled in between. Returns what went wrong, or nothing."""
@@ -256,14 +263,14 @@ class _Played:
 
     def _kill_orchestrator(self, fault: Fault) -> None:
         holder = self._holder()
-        if holder is None or holder.thread is None or fault.kill is None:
+        if holder is None or fault.kill is None:
             self.errors.append(f"{due(fault)}: no orchestrator was running that could be hit with {fault.kind}")
             self._note(fault, None)
             return
         self.drill.say(f"{due(fault)}: kill orchestrator")
         holder.operator.kill()
         self._note(fault, self.drill.clock.now())
-        holder.thread.join(10)
+        holder.gone()
         self._fire(KILLED)
 
     def _holder(self) -> _Typed | None:
@@ -281,11 +288,10 @@ class _Played:
             self.errors.append(f"{due(act)}: {problem.args[0]}")
             return
         self.drill.say(f"{due(act)}: dr {' '.join(words)}")
-        command = _Typed(act, self.keyboards[number])
+        command = _Typed(act, self.keyboards[number], self.drill.threads.mailbox())
         self.typed[number] = command
         command.operator.type(words)
-        command.thread = threading.Thread(target=self._await, args=(command,), name=f"answer-{number}", daemon=True)
-        command.thread.start()
+        self.answers.do(lambda: self._await(command))
 
     def _await(self, command: _Typed) -> None:
         try:
@@ -294,6 +300,9 @@ class _Played:
             self.errors.append(problem.message)
         else:
             command.code = 128 - status if status < 0 else status  # ended by a signal: as a shell says it
+        finally:
+            command.running = False
+            command.over.put(None)
 
     def reports(self) -> list[RunReport]:
         """The runs of this drill in the order of their start; then those that were refused before they were journaled."""
@@ -334,8 +343,8 @@ class _Played:
         for operator in self.keyboards:
             operator.kill()
         for command in self.typed.values():
-            if command.thread is not None:
-                command.thread.join(10)
+            command.gone()
+        self.answers.close()
 
 
 def _answer(out: str) -> RunReport | None:

@@ -132,14 +132,15 @@ def _source_healthy(view: ComponentView, source: str) -> GuardResult:
 
 def _replicating(value: Exposure, rpo: timedelta, acceptances: Sequence[Acceptance]) -> GuardResult:
     """I14: no planned move before replication towards the target is healthy and inside the RPO; the hand-over itself waits for zero."""
+    said = accepted(Guard.REVERSE_REPLICATION, acceptances)
+    if value.follows is False:
+        text = f"nothing is being replicated to {value.component}'s other side, however little that is behind; dr reprotect first"
+        return _result(Guard.REVERSE_REPLICATION, text, value.component, said)
     if value.state is not Known.UNKNOWN and value.value is not None and value.value <= rpo:
         return _passed(Guard.REVERSE_REPLICATION, f"lag {show_duration(value.value)}", value.component)
     behind = None if value.state is Known.UNKNOWN else value.value
     text = f"replication of {value.component} is {show_duration(behind)} behind, RPO {show_duration(rpo)}"
-    return _result(
-        Guard.REVERSE_REPLICATION, text + (f" ({value.reason})" if value.reason else ""), value.component,
-        accepted(Guard.REVERSE_REPLICATION, acceptances),
-    )  # fmt: skip
+    return _result(Guard.REVERSE_REPLICATION, text + (f" ({value.reason})" if value.reason else ""), value.component, said)
 
 
 def _prerequisites(views: Sequence[ComponentView], target: str, acceptances: Sequence[Acceptance]) -> list[GuardResult]:

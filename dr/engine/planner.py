@@ -5,10 +5,11 @@ Chains know only themselves; what must come before what across components stands
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
+from typing import NamedTuple
 
 from dr.engine import graph
 from dr.errors import UsageError
@@ -137,11 +138,13 @@ def make_plan(
     guards: Sequence[GuardResult] = (),
     learned: Mapping[str, timedelta] | None = None,
     only: Sequence[str] = (),
+    laid_out: LayOut | None = None,
 ) -> Planned:
     """The whole plan. Pure: the same arguments give the same plan.
 
     Args:
         chains: each component's own steps, in the order of the runbook.
+        laid_out: instead of ``lay_out``, for who plans the same thousands of times and remembers.
         learned: durations of earlier runs by step id; they replace declared estimates.
         only: components to move; empty means all.
 
@@ -153,20 +156,47 @@ def make_plan(
             raise UsageError(f"{runbook.name}: {name} cannot be planned", hint=f"components: {', '.join(runbook.components)}")
     steps = [step for name, chain in chains.items() if not only or name in only for step in chain]
     steps = _approvals(runbook, intent, target) + steps
-    specs = _joined([step.spec for step in steps], runbook, intent)
-    specs = [spec.model_copy(update={"estimate": learned[spec.id]}) if learned and spec.id in learned else spec for spec in specs]
-    table, path, end = graph.schedule(specs, _goals(specs), runbook.objectives.rto)
-    in_service = _in_service(specs, table) if intent.planned else timedelta(0)
-    if in_service:
-        table, path, end = graph.schedule(specs, _goals(specs), runbook.objectives.rto + in_service)
+    specs, table, path, end = (laid_out or lay_out)([step.spec for step in steps], runbook, intent, learned or {})
     plan = Plan(
-        runbook=runbook.name, runbook_sha256=runbook.sha256, intent=intent, source=source, target=target, steps=tuple(specs),
-        views=tuple(views), guards=tuple(guards), schedule=table, critical_path=path, predicted_rta=end - in_service,
+        runbook=runbook.name, runbook_sha256=runbook.sha256, intent=intent, source=source, target=target, steps=specs,
+        views=tuple(views), guards=tuple(guards), schedule=table, critical_path=path, predicted_rta=end,
         rto=runbook.objectives.rto, rpo=runbook.objectives.rpo,
         component_rpo={name: runbook.rpo(name) for name in runbook.components},
         rollback_on_failure=intent.planned,
     )  # fmt: skip
     return Planned(plan, {step.spec.id: step.operation for step in steps})
+
+
+class LaidOut(NamedTuple):
+    """Steps in an order in which each comes after what it needs, and where they lie in time.
+
+    critical_path: in order. predicted: how long service is away, from the start of the run; of a planned move from its freeze.
+    """
+
+    steps: tuple[StepSpec, ...]
+    schedule: dict[str, Slack]
+    critical_path: tuple[str, ...]
+    predicted: timedelta
+
+
+LayOut = Callable[[Sequence[StepSpec], Runbook, Intent, Mapping[str, timedelta]], LaidOut]
+
+
+def lay_out(specs: Sequence[StepSpec], runbook: Runbook, intent: Intent, learned: Mapping[str, timedelta]) -> LaidOut:
+    """The graph and its times: what a plan is apart from what is observed. Pure. Raises UsageError as ``make_plan``."""
+    joined = _joined(specs, runbook, intent)
+    steps = [spec.model_copy(update={"estimate": learned[spec.id]}) if spec.id in learned else spec for spec in joined]
+    table, path, end = graph.schedule(steps, _goals(steps), runbook.objectives.rto)
+    in_service = _in_service(steps, table) if intent.planned else timedelta(0)
+    if in_service:
+        table, path, end = graph.schedule(steps, _goals(steps), runbook.objectives.rto + in_service)
+    return LaidOut(tuple(steps), table, path, max(end - in_service, timedelta(0)))
+
+
+def operations(runbook: Runbook, chains: Mapping[str, Sequence[Step]], intent: Intent, target: str) -> Mapping[str, Operation]:
+    """What performs the steps of a plan that was made before, by step id. Pure."""
+    steps = [step for chain in chains.values() for step in chain]
+    return {step.spec.id: step.operation for step in (*_approvals(runbook, intent, target), *steps)}
 
 
 def _approvals(runbook: Runbook, intent: Intent, target: str) -> list[Step]:

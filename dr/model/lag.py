@@ -20,6 +20,7 @@ class LagSample(Frozen):
     behind_bytes: what the secondary still has to receive, where the primary could be asked. behind_items: the same, counted in objects.
     failed_items: what it will not receive by itself, for what was written well after it is there. Counted apart from behind_items, by kinds
         that replicate items one by one. failed_named: the first of them. None: not known, or there is no such thing.
+    follows: the secondary is being sent changes now. One that has forked may lie only seconds back and never come nearer. None: not told.
     """
 
     component: str
@@ -31,6 +32,7 @@ class LagSample(Frozen):
     behind_items: int | None = None
     failed_items: int | None = None
     failed_named: tuple[str, ...] = ()
+    follows: bool | None = None
     retained_bytes: int | None = None
     reason: str = ""
 
@@ -116,10 +118,11 @@ class ComponentView(Frozen):
 
 
 class Exposure(Frozen):
-    """Outage began (or now) minus recovery point: what would be lost. ``state`` bound: at most this."""
+    """Outage began (or now) minus recovery point: what would be lost. ``state`` bound: at most this. ``follows``: as the sample has it."""
 
     component: str
     state: Known
     value: timedelta | None = None
     recovery_point: Moment | None = None
     reason: str = ""
+    follows: bool | None = None

@@ -192,13 +192,14 @@ class Expect(Frozen):
 class Scenario(Frozen):
     """One file of ``scenarios/``. ``timeline`` and ``acts`` are merged by time; ``settle`` is waited for after the last act.
 
+    world: where it is played unless a person says otherwise.
     repeat: time line and acts are played so often in a row, in one world; expectations are of all of them, ``time_limit`` is of each.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")
     title: str = ""
     runbook: str
-    world: Literal["lab"]
+    world: Literal["lab", "sim"]
     workload: Workload = Workload()
     timeline: tuple[Fault, ...] = ()
     acts: tuple[Act, ...] = Field(min_length=1)

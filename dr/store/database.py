@@ -99,7 +99,7 @@ def writer(path: Path, schema: Schema) -> sqlite3.Connection:
         _check(connection, path, schema)
         # WAL is a property of the file; FULL makes every commit durable before it returns, also after loss of power
         connection.execute("PRAGMA synchronous=FULL")
-    except (sqlite3.Error, StateUnreadable) as error:
+    except (sqlite3.Error, UnicodeError, StateUnreadable) as error:
         connection.close()
         if isinstance(error, StateUnreadable):
             raise
@@ -120,7 +120,7 @@ def reading(path: Path, schema: Schema) -> Iterator[sqlite3.Connection | None]:
     try:
         if is_there(path):
             connection, still = _look(path, schema)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, sqlite3.Error, UnicodeError) as error:  # what SQLite says of a damaged name need not be text
         raise unreadable(path, schema, error) from error
     if connection is None:
         yield None

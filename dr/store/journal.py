@@ -164,16 +164,16 @@ class SqliteJournal:
         return [row.run_id for row in self.listing(runbook)]
 
     def listing(self, runbook: str | None = None) -> Sequence[Listed]:
-        """All runs, oldest first, with runbook and start; no record is read.
+        """All runs, oldest first, with runbook and start; of one runbook only where its name fits each run's first record.
 
         Raises:
-            StateUnreadable: a run is missing from the list, or the file cannot be read.
+            StateUnreadable: a run is missing from the list or of another runbook than it says, or the file cannot be read.
         """
         with database.reading(self.path, SCHEMA) as connection:
             if connection is None:
                 return []
             runs = _all(connection)
-            if (problem := _gap(connection, runs)) is not None:
+            if (problem := _gap(connection, runs) or (None if runbook is None else _stranger(connection))) is not None:
                 raise self._untrusted(problem)
         return [Listed(run.run_id, run.runbook, run.started_at) for run in runs if runbook is None or run.runbook == runbook]
 
@@ -320,6 +320,16 @@ def _gap(connection: sqlite3.Connection, runs: Sequence[_Run]) -> str | None:
     if newest >> _SEQ_BITS > len(runs):
         return f"run number {newest >> _SEQ_BITS} has records, but is missing from the list of runs"
     return None
+
+
+def _stranger(connection: sqlite3.Connection) -> str | None:
+    """A run that is listed under another runbook than its first record's: it would be overlooked, or taken for one of another runbook."""
+    query = (
+        "SELECT number FROM run LEFT JOIN record ON place = (number << 32 | 1)"
+        """ WHERE body IS NULL OR NOT instr(body, '"runbook":' || json_quote(runbook)) LIMIT 1"""
+    )
+    row = connection.execute(query).fetchone()
+    return None if row is None else f"run number {row[0]} is listed under a runbook that its first record does not name"
 
 
 def _misnamed(connection: sqlite3.Connection, run: _Run) -> str | None:

@@ -44,6 +44,7 @@ TYPED: dict[str, list[list[str]]] = {
     "approve": [["r-9", "db/promote"]],
     "skip": [["r-9", "db/promote", "--reason", "x"]],
     "drill": [["none.yaml"]],
+    "simulate": [["LAB", "--seeds", "1"], ["RUNBOOK", "--seeds", "1"], ["RUNBOOK", "--explain"]],
     "monitor": [["RUNBOOK", "--port", "0"]],
     "report": [["--from", "2026-01-01"], ["RUNBOOK", "--from", "2026-01-01"]],
     "lab up": [[]],
@@ -123,7 +124,7 @@ def test_every_command_prints_what_is_listed(runbook: Path, laboratory: None, mo
     """Good answers, refusals and mistakes; each is an object of a listed schema, and the list knows that the command prints it."""
     assert set(TYPED) == set(COMMANDS), "a new command is typed here, too"
     monkeypatch.setattr("dr.app.App.monitor", lambda *_, **__: None)
-    words = {"RUNBOOK": str(runbook), "PAGE": str(runbook.with_name("page.md"))}
+    words = {"RUNBOOK": str(runbook), "LAB": str(ROOT / "runbooks/lab.yaml"), "PAGE": str(runbook.with_name("page.md"))}
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     met: set[str] = set()
     try:

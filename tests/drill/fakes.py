@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import ClassVar
 
 from dr.drill.run import Drill
+from dr.engine.threads import OsThreads
 from dr.errors import LabError
 from dr.model.events import Record
 from dr.model.report import RunReport
@@ -149,5 +150,5 @@ class Stage:
         """What ``run_drill`` takes."""
         return Drill(
             scenario=self.scenario, runbook="runbooks/lab.yaml", world=self.world, operators=self._operator, journal=self.journal,
-            assess=self._assess, clock=self.clock, monitor=self.monitor, say=self.said.append,
+            assess=self._assess, clock=self.clock, monitor=self.monitor, threads=OsThreads(), say=self.said.append,
         )  # fmt: skip

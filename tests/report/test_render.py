@@ -202,5 +202,5 @@ def test_the_templates_are_packaged() -> None:
     """pyproject ships *.html.j2 of this package: a style sheet with another ending would be missing after an install."""
     folder = Path(render_run.__code__.co_filename).parent
     assert {path.name for path in folder.iterdir() if path.suffix not in (".py", "") and path.is_file()} == {
-        "report.html.j2", "run.html.j2", "style.html.j2", "period.html.j2"
+        "report.html.j2", "run.html.j2", "style.html.j2", "period.html.j2", "simulation.html.j2"
     }  # fmt: skip

@@ -28,13 +28,17 @@ class Redirect(ZoneStep):
         self._seen: ZoneCopy | None = None
 
     def observe(self, context: AttemptContext) -> Seen:
-        """DONE: no name leads to the source. BLOCKED: no name leads to any region of the runbook."""
+        """DONE: no name leads to the source, at its own server neither, as far as that can be asked: who changed the target's may have
+        died before the other one was told. BLOCKED: no name leads to any region of the runbook."""
         copy = self.zone.servers.read(self.target)
         records = self.zone.matching(copy)
         found = leads(records, self.zone.all_addresses())
         if found.only == self.target:
-            moved = [item for item in records.values() if item.addresses & set(self.zone.addresses(self.target))]
-            return Seen(Look.DONE, f"all names lead to {self.target} already", (self._evidence(moved, {}),))
+            beside = self.zone.try_read(self.source, self.zone.config.source_timeout)
+            if isinstance(beside, StepError) or not self._wanted(self.zone.matching(beside)):
+                return Seen(Look.DONE, f"all names lead to {self.target} already", (self._held(records, beside),))
+            self._seen = copy
+            return Seen(Look.NEEDED, f"all names lead to {self.target} already, but not at the server of {self.source}")
         if not found.regions and not found.mixed:
             return Seen(Look.BLOCKED, f"no name of {self.zone.config.zone} that the runbook names leads to any of its regions")
         self._seen = copy  # for act in the same attempt: its update is refused where the zone is not so any more
@@ -48,7 +52,8 @@ class Redirect(ZoneStep):
         changed = {(change.name, change.type) for change in self.zone.change(self.target, self._wanted, known, may_act=context.may_act)}
         at = self.zone.clock.now()
         moved = [item for key, item in before.items() if key in changed]
-        evidence = self._evidence(moved, answers(moved), other.not_reached())
+        # where all was changed by somebody before us, caches may hold older answers yet, and these ones are not the old ones
+        evidence = self._evidence(moved or self._moved(before), answers(moved), other.not_reached())
         return (evidence.model_copy(update={"at": at, "still_answers": other.may_answer}),)
 
     def verify(self, context: AttemptContext) -> Seen:
@@ -77,6 +82,17 @@ class Redirect(ZoneStep):
     def _wanted(self, records: Mapping[Key, RecordSet]) -> Sequence[Change]:
         return redirected(records, self.zone.addresses(self.source), self.zone.addresses(self.target))
 
+    def _moved(self, records: Mapping[Key, RecordSet]) -> Sequence[RecordSet]:
+        """Those that lead to the target."""
+        return [item for item in records.values() if item.addresses & set(self.zone.addresses(self.target))]
+
+    def _held(self, records: Mapping[Key, RecordSet], beside: ZoneCopy | StepError) -> Redirected:
+        """The target's server was changed before; ``beside`` is what the source's says."""
+        if not isinstance(beside, StepError):
+            return self._evidence(self._moved(records), {})
+        evidence = self._evidence(self._moved(records), {}, (beside.message,))
+        return evidence.model_copy(update={"still_answers": _may_answer(beside)})
+
     def _evidence(
         self, moved: Iterable[RecordSet], before: Mapping[str, tuple[str, ...]], not_reached: tuple[str, ...] = ()
     ) -> Redirected:
@@ -85,6 +101,11 @@ class Redirect(ZoneStep):
             component=self.zone.component, region=self.target, names=len({item.name for item in found}), at=self.zone.clock.now(),
             old_ttl=timedelta(seconds=max((item.ttl for item in found), default=0)), before=dict(before), not_reached=not_reached,
         )  # fmt: skip
+
+
+def _may_answer(error: StepError) -> bool:
+    """Nobody heard of a server, so it may be there; where its host refuses, it is not."""
+    return not (isinstance(error, NotAnswering) and error.refused)
 
 
 class _BestEffort:
@@ -107,7 +128,7 @@ class _BestEffort:
         try:
             self._zone.change(self._region, self._wanted, timeout=self._zone.config.source_timeout)
         except StepError as error:
-            self.may_answer = not (isinstance(error, NotAnswering) and error.refused)
+            self.may_answer = _may_answer(error)
             self._problem = error.message
         else:
             self.may_answer = False

@@ -68,6 +68,7 @@ def decide(
     state, lag, reason = _lag(now, secondary, primary, elapsed, why_not)
     return LagSample(
         component=component, at=now, state=state, lag=lag, recovery_point=secondary.recovery_point, behind_bytes=missing,
+        follows=secondary.receiver == "streaming",
         retained_bytes=behind(primary.position, primary.retained_from) if primary else None, reason=reason,
     )  # fmt: skip
 

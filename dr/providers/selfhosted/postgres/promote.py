@@ -86,7 +86,11 @@ class Promote(ClusterStep):
         other = None if context.accepted(Guard.FENCE) else try_read(self.cluster.connections, self.cluster.component, self.source)
         if isinstance(other, Reading) and not other.recovering:
             return Seen(Look.BLOCKED, f"both {self.target} and {self.source} take writes: fence {self.source}, then dr reprotect")
-        return Seen(Look.DONE, f"{self.target} takes writes already", (self._recovery_point(reading), self._promoted(reading)))
+        fenced = context.found(Fenced, self.cluster.component)
+        # who promoted may have died before it could say that nothing was missing; the position where the history forked says it, too
+        final = fenced.final_position if self._planned and fenced is not None and fenced.state is FenceState.FENCED else ""
+        point = self._recovery_point(reading, complete=behind(final, reading.replayed) == 0)
+        return Seen(Look.DONE, f"{self.target} takes writes already", (point, self._promoted(reading)))
 
     def _caught_up(self, context: AttemptContext, reading: Reading, position: str) -> Reading:
         clock = context.clock

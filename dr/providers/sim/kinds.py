@@ -1,0 +1,163 @@
+"""Real steps on simulated operations: a runbook's own plan, with all its needs, budgets and estimates, in another world.
+
+A kind is wrapped: it still says which steps there are (that is pure), and the wrapper says what they do, by what the component is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from dr.errors import StepError, Transient
+from dr.model.identity import IdentitySnapshot
+from dr.model.lag import Beat, ComponentView, LagSample, RegionView
+from dr.model.plan import StepSpec
+from dr.model.words import Intent, Known, Role
+from dr.ports import Operation, Site, Step
+from dr.providers.sim.deployments import Deployments
+from dr.providers.sim.process import START, Process
+from dr.providers.sim.secrets import Secrets, account
+from dr.providers.sim.sort import Sort, Told
+from dr.providers.sim.sorts import KINDS, UNKNOWN
+from dr.providers.sim.sorts import stores as stores
+from dr.providers.sim.steps import deployments
+from dr.providers.sim.steps.base import Place
+from dr.providers.sim.wire import NoAnswer, NotListening, Wire
+from dr.providers.sim.world import Store, World
+
+_PERSON = ("approval", "gate", "wait")
+"""Kinds whose own operations ask nobody: they are used as they are."""
+
+
+class SimKind:
+    """``dr.ports.Kind`` of one component in one simulated process.
+
+    Args:
+        kind: the name of the real kind.
+        store: what the component is in this world; None for what is nowhere.
+        chain: the real steps of a component for an intent; handed in, because they are the same for all processes of all worlds.
+    """
+
+    def __init__(
+        self, name: str, kind: str, store: Store | None, world: World, process: Process, site: Site,
+        chain: Callable[[str, Intent, str, str], Sequence[Step]],
+    ) -> None:  # fmt: skip
+        self.name, self.kind, self.world, self.process, self.site = name, kind, world, process, site
+        self.store = store if isinstance(store, Sort) else Sort(world, name)
+        self._chain = chain
+        self._wire = Wire(world, process)
+
+    def steps(self, intent: Intent, source: str, target: str) -> Sequence[Step]:
+        """The real kind's specs, with operations of this world."""
+        steps = self._chain(self.name, intent, source, target)
+        if self.process.renamed == self.name:
+            return tuple(Step(_renamed(step.spec), self._operation(step, intent, source, target)) for step in steps)
+        return tuple(Step(step.spec, self._operation(step, intent, source, target)) for step in steps)
+
+    def _operation(self, step: Step, intent: Intent, source: str, target: str) -> Operation:
+        if self.kind in _PERSON:
+            return step.operation
+        # what a plan has learned of a slow world must not make that world slower once more
+        self.world.estimates.setdefault(step.spec.id, step.spec.estimate.total_seconds())
+        place: Place[Any] = Place(self.world, self.process, self._wire, self.name, self.store, self.site)
+        make = KINDS.get(self.kind, UNKNOWN).operation(step.spec.id.partition("/")[2], step.spec.verb, intent)
+        return make(place, source, target, step.spec.region, planned=intent.planned)
+
+    def view(self) -> ComponentView:
+        """Each region asked at once; one that does not answer is late."""
+        told = self._told("view")
+        views = {region: _role(item) for region, item in told.items()}
+        view = ComponentView(
+            component=self.name, kind=self.kind, at=self.site.clock.now(),
+            regions={region: seen for region, seen in views.items() if seen is not None} if self.store.placed else {},
+            findings=tuple(self.store.findings(told)),
+        )  # fmt: skip
+        return view.model_copy(update={"lag": self.sample(view.primary)}) if self.store.replicated else view
+
+    def _told(self, what: str) -> dict[str, Told | StepError]:
+        if not self.store.looked:
+            return {}
+        looks = [partial(self._look, region, what) for region in self.store.regions]
+        # one after the other takes no longer where all answer, and costs this machine half as much
+        fair = all(self.world.reaches(self.process.machine, region, write=False) for region in self.store.regions)
+        answers = [look() for look in looks] if fair else self.process.threads.gather(looks, what)
+        return dict(zip(self.store.regions, answers, strict=True))
+
+    def _look(self, region: str, what: str) -> Told | StepError:
+        try:
+            return self._wire.read(region, f"{self.name}.{what}", lambda: self.store.look(region))
+        except StepError as error:
+            return error
+
+    def beat(self, region: str) -> Beat | None:
+        """One heartbeat on the primary of what is replicated."""
+        store, sent = self.store, self.site.clock.now()
+        if not store.replicated or region not in store.regions:
+            return None
+        try:
+            self._wire.read(region, f"{self.name}.beat", lambda: store.beat(region), timeout=1.0)
+        except StepError as error:
+            return Beat(component=self.name, region=region, sent_at=sent, acknowledged_at=None, reason=error.message)
+        return Beat(component=self.name, region=region, sent_at=sent, acknowledged_at=self.site.clock.now())
+
+    def sample(self, primary: str | None) -> LagSample:
+        """The recovery point, read in the secondary; of what is not replicated, whether both sides are alike."""
+        store, now = self.store, self.site.clock.now
+        if not store.replicated:
+            reason = store.unequal(self._told("sample"), primary) if store.compared else store.lagless
+            if store.compared and reason:
+                return LagSample(component=self.name, at=now(), state=Known.UNKNOWN, reason=reason)
+            at = now()
+            lag = {"lag": timedelta(0), "recovery_point": at} if store.compared else {"reason": reason}
+            return LagSample.model_validate({"component": self.name, "at": at, "state": Known.KNOWN, **lag})
+        secondary = next((region for region in store.regions if region != primary), None)
+        if primary is None or secondary is None:
+            return LagSample(component=self.name, at=now(), state=Known.UNKNOWN, reason="no primary is known")
+        try:
+            point = self._wire.read(secondary, f"{self.name}.sample", lambda: store.point(secondary, primary))
+        except StepError as error:
+            return LagSample(component=self.name, at=now(), state=Known.UNKNOWN, reason=error.message)
+        at, moment = now(), START + timedelta(seconds=point)
+        if moment > at:
+            return LagSample(component=self.name, at=at, state=Known.UNKNOWN, recovery_point=moment, reason="ahead of this machine's clock")
+        return LagSample(
+            component=self.name, at=at, state=Known.KNOWN, lag=at - moment, recovery_point=moment, **store.behind(secondary, primary)
+        )
+
+    def identities(self, region: str) -> IdentitySnapshot:
+        """Who the Deployments are, or which secrets there are; only where the component is one of these."""
+        store = self.store
+        if isinstance(store, Secrets):
+            items = self._wire.read(region, f"{self.name}.identities", lambda: account(store.look(region).facts))
+            at = self.site.clock.now()
+            return IdentitySnapshot(taken_at=at, read_until=at, region=region, deployments=(), items=items)
+        if not isinstance(store, Deployments):
+            raise Transient(f"{self.name} knows no Deployments")
+        page = len(store.ids) // 2
+        return self._wire.read(
+            region, f"{self.name}.identities", lambda: deployments.snapshot(store, region, self.site.clock.now()),
+            first_page=lambda: deployments.snapshot(store, region, self.site.clock.now(), page),
+        )  # fmt: skip
+
+    def warm(self, target: str) -> None:
+        """Nothing to open."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def _renamed(spec: StepSpec) -> StepSpec:
+    """A step as another version of ``dr`` calls it, which refers to its own component's steps by their new names."""
+    own = f"{spec.component}/"
+    needs = tuple(f"{need}-anew" if need.startswith(own) else need for need in spec.needs)
+    return spec.model_copy(update={"id": f"{spec.id}-anew", "needs": needs})
+
+
+def _role(told: Told | StepError) -> RegionView | None:
+    if isinstance(told, Told):
+        return told.view
+    role = Role.STOPPED if isinstance(told, NotListening) else Role.UNREACHABLE
+    return RegionView(role=role, reason=told.message, late=isinstance(told, NoAnswer))
+

@@ -1,0 +1,1 @@
+"""Simulated operations: observe, act, verify over the wire, one module for each sort of store."""

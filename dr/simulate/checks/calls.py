@@ -1,0 +1,116 @@
+"""I11, I12: what is asked of a lost region, and that nothing is touched by who only looks, nor anything outside the world by anybody."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from dr.errors import Refused, RunInFlight, UsageError
+from dr.model.words import Intent, RunOutcome, Verb
+from dr.providers.sim.world import Asked, Effect
+from dr.simulate.checks.witness import Rule
+
+_BESIDE = (Verb.FENCE, Verb.REDIRECT, Verb.LOCK, Verb.UNLOCK, Verb.SILENCE, Verb.UNSILENCE, Verb.RAISE_TTL)
+"""What a failover tries in the lost region, too, and does not need there."""
+_CALLS = 3
+"""Calls into one region in one attempt."""
+
+
+class NoNeed(Rule):
+    """I11: what a failover asks to be changed in its source while nothing goes through to there is best effort (a fence, a name server
+    beside its own, a lock) or of an optional step; and each such step asks no more often than its attempts allow, so that the time is
+    bounded. Reads are bounded by the time-out of the wire."""
+
+    name = "I11"
+
+    def begun(self) -> None:
+        """Nobody has asked anything."""
+        self._seen = 0
+        self._tries: dict[tuple[str, str], int] = {}
+
+    def effect(self, effect: Effect) -> None:
+        """What was asked since the last look."""
+        asked = self.witness.stage.world.asked
+        for item in asked[self._seen :]:
+            if not item.reached:
+                self._tried(item)
+        self._seen = len(asked)
+
+    def over(self) -> None:
+        """The rest of it."""
+        asked = self.witness.stage.world.asked
+        for item in asked[self._seen :]:
+            if not item.reached:
+                self._tried(item)
+
+    def _tried(self, item: Asked) -> None:
+        told = self.witness.told.get(item.run_id)
+        if told is None or told.plan is None or told.plan.intent is not Intent.FAILOVER or item.region != told.plan.source:
+            return
+        spec = told.specs.get(item.step)
+        if spec is None:
+            return
+        if spec.verb not in _BESIDE and not spec.optional:
+            self.broken(f"a failover needs {item.what} in {item.region}, which it cannot reach ({item.step})")
+        key = item.run_id, item.step
+        self._tries[key] = self._tries.get(key, 0) + 1
+        if self._tries[key] > _CALLS * spec.max_attempts * (2 + told.resumes):
+            self.broken(f"{item.step} asked {self._tries[key]} times for {item.what} in {item.region}, which it cannot reach")
+
+
+class Untouched(Rule):
+    """I12: a command that answers with refused or already, or that was refused by an error, asked for no change (a re-protect that it ended
+    for the sake of a failover is that run's); and while a story is played, nothing is opened for writing, connected to or started outside
+    of it: Python's own audit events say so, whoever does it."""
+
+    name = "I12"
+
+    def begun(self) -> None:
+        """From now on."""
+        _listen()
+        _HEARD.clear()
+        self._commands = 0
+
+    def effect(self, effect: Effect) -> None:
+        """What the interpreter saw."""
+        if _HEARD:
+            self.broken(f"something outside the world was touched: {_HEARD.pop()}")
+
+    def over(self) -> None:
+        """What the interpreter saw, and every command."""
+        if _HEARD:
+            self.broken(f"something outside the world was touched: {_HEARD.pop()}")
+            return
+        for command in self.witness.stage.commands:
+            said = command.report.outcome if command.report is not None else None
+            if said not in (RunOutcome.REFUSED, RunOutcome.ALREADY) and not isinstance(command.error, (Refused, UsageError, RunInFlight)):
+                continue
+            until = command.begun if command.ended is None else command.ended
+            for item in self.witness.stage.world.asked:
+                if item.process == command.process.name and command.begun <= item.at <= until and not self._gave_up(item):
+                    self.broken(f"{item.process} was answered {said or type(command.error).__name__}, and had asked for {item.what}")
+                    return
+
+    def _gave_up(self, item: Asked) -> bool:
+        told = self.witness.told.get(item.run_id)
+        return told is not None and told.started is not None and not told.started.plan.intent.moves
+
+
+_HEARD: list[str] = []
+_LISTENS: list[bool] = []
+_ACTS = frozenset({"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "socket.connect", "socket.sendto", "socket.bind"})
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+def _listen() -> None:
+    """Once in a Python process: its audit events cannot be given back."""
+    if not _LISTENS:
+        _LISTENS.append(True)
+        sys.addaudithook(_hear)
+
+
+def _hear(event: str, args: tuple[object, ...]) -> None:
+    if event in _ACTS:
+        _HEARD.append(f"{event} {args[-1]!r:.80}")
+    elif event == "open" and isinstance(args[2], int) and args[2] & _WRITES and isinstance(args[0], str) and ".pyc" not in args[0]:
+        _HEARD.append(f"open {args[0]!r:.80}")

@@ -1,0 +1,69 @@
+"""The people beside who is on call: they say yes when they are asked; at night it takes them a while to wake up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from dr.model.events import Approved, RunEnded, RunStarted, Turned
+from dr.model.plan import Plan
+from dr.model.runbook import Runbook
+from dr.model.scenario import Act
+from dr.providers.sim.process import chance
+from dr.simulate.stage import Stage
+from dr.simulate.story import Story
+
+_EVERY = 10.0
+"""Seconds between two looks at what waits."""
+_AWAKE, _ASLEEP = (5.0, 60.0), (60.0, 1200.0)
+"""Seconds, least and most, until somebody answers: at a planned move, and at 02:40."""
+
+
+def asked(runbook: Runbook) -> bool:
+    """Whether any run of it waits for somebody's word."""
+    counts = runbook.approvals
+    own = any(component.kind in ("approval", "gate") for component in runbook.components.values())
+    return own or any((counts.failover, counts.switchover, counts.failback, counts.reprotect))
+
+
+@dataclass
+class Colleagues:
+    """All of them, as one job. Nobody answers while the stage says so; once everything has healed, they sit at their desks."""
+
+    stage: Stage
+    story: Story
+
+    def run(self) -> None:
+        """Looks, and answers, for ever."""
+        stage, loop = self.stage, self.stage.loop
+        delay = chance(self.story.seed, "colleagues").uniform(*(_AWAKE if self.story.plot == "planned" else _ASLEEP))
+        since: dict[str, float] = {}
+        while True:
+            loop.sleep(_EVERY)
+            for run_id, number, step in list(self._waiting()):
+                first = since.setdefault(run_id, loop.now)
+                if stage.healed or loop.now >= max(first + delay, stage.nobody_until):
+                    act = Act(at=timedelta(0), approve=step, actor=f"colleague-{number}", reason="asked by phone, agreed")
+                    stage.wait_for(stage.type(act, run_id=run_id, machine="elsewhere"), self.story.ends)
+
+    def _waiting(self) -> Iterator[tuple[str, int, str]]:
+        """Run, number and id of every step of the newest run that nobody has answered yet."""
+        run = next(reversed(self.stage.disk.runs.values()), None)
+        if run is None:
+            return
+        plan: Plan | None = None
+        answered: set[str] = set()
+        try:
+            for record in run.records:
+                event = record.event
+                if isinstance(event, RunEnded):
+                    return
+                if isinstance(event, (RunStarted, Turned)):
+                    plan = event.plan
+                elif isinstance(event, Approved):
+                    answered.add(event.step)
+        except ValueError:  # the journal is damaged: nobody can see what is asked
+            return
+        asking = [step.id for step in plan.steps if step.approval] if plan is not None else []
+        yield from ((run.run_id, number, step) for number, step in enumerate(asking, start=1) if step not in answered)

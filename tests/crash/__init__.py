@@ -1,0 +1,1 @@
+"""Real processes that really die, start at once, or have no room."""

@@ -1,0 +1,1 @@
+"""The simulator: its stores, its world, and what it finds."""
