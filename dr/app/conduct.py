@@ -124,8 +124,9 @@ class Conductor:
         now = self.state.clock.now()
         began, known_from = _outage_began(request, seen, plan)
         before = self.runs.cut_short(platform.runbook.name) if request.intent is Intent.FAILOVER else None
-        if before is not None and before.outage_began is not None and before.current_plan.target == plan.target:
-            began = min(began or before.outage_began, before.outage_began)  # it has not ended since
+        left = _left_by(before) if before is not None and before.current_plan.target == plan.target else None
+        if left is not None:
+            began = min(began or left, left)  # it has not ended since
         return RunStarted(
             plan=plan, document=document(platform.runbook), runbook_path=platform.runbook.path, actor=request.actor,
             holder=self.state.holder, epoch=epoch, tool_version=__version__, acceptances=request.acceptances, reason=request.reason,
@@ -145,7 +146,7 @@ class Conductor:
 
     def _again(self, platform: Platform, request: Request, run_id: str, hooks: Hooks) -> RunReport:
         """A run of this runbook has not ended: turn it, go on with it, or refuse."""
-        state = self.runs.fold(run_id)
+        state = self.runs.history(run_id).state
         plan = state.current_plan
         held = self.held(state)
         if (request.intent is Intent.FAILOVER and plan.intent is Intent.REPROTECT) or self._steps_aside(run_id, request):
@@ -170,7 +171,7 @@ class Conductor:
         """A fence that the monitor tries again by itself never keeps a person waiting: whatever is asked for fences, too, where it must."""
         for _ in range(_FIRST_RECORD):
             try:
-                steps = self.runs.fold(run_id).current_plan.steps
+                steps = self.runs.history(run_id).state.current_plan.steps
                 break
             except NotThere:  # it holds the lease and has not written its first record
                 self.state.clock.sleep(_LOOK_SECONDS)
@@ -183,7 +184,7 @@ class Conductor:
         cancel = CancelRequested(actor=request.actor, reason=f"a {request.intent} comes first")
         if held:
             self._ask(state.run_id, [cancel], Hooks())
-        if self.runs.fold(state.run_id).status is not RunStatus.ENDED:
+        if self.runs.history(state.run_id).state.status is not RunStatus.ENDED:
             kept = self.platform_of(state)
             try:
                 self.take_over(kept, state, [cancel], request.actor, Hooks(say=hooks.say))
@@ -237,7 +238,7 @@ class Conductor:
         while True:
             grown = self.state.journal.head(run_id)
             if grown != head:
-                state, head = self.runs.fold(run_id), grown
+                state, head = self.runs.history(run_id).state, grown
             live = self.state.lease().look(state.current_plan.runbook)
             if state.status is RunStatus.ENDED or live is None or not live.alive or live.run_id != run_id:
                 return self.runs.report(run_id)
@@ -259,7 +260,7 @@ class Conductor:
         Raises:
             Refused: it has ended. RunInFlight: a live process holds it.
         """
-        state = self.runs.fold(run_id)
+        state = self.runs.history(run_id).state
         if state.status is RunStatus.ENDED:
             raise Refused(f"run {run_id} has ended: {state.outcome}", hint=f"dr runs {run_id}")
         platform = self.platform_of(state)
@@ -358,6 +359,12 @@ def _asked(event: Event) -> str:
     who = f"cancel by {event.actor}" if isinstance(event, CancelRequested) else event.event
     reason = getattr(event, "reason", "")
     return f"{who}: {reason}" if reason else who
+
+
+def _left_by(move: RunState) -> datetime | None:
+    """Since when service is away because of a move that was cancelled half-way: of a planned one since its freeze."""
+    froze = [step.started_at for step in move.steps.values() if step.spec.verb in (Verb.FREEZE, Verb.FENCE) and step.started_at is not None]
+    return move.outage_began or min(froze, default=None)
 
 
 def _outage_began(request: Request, seen: outlook.Outlook, plan: Plan) -> tuple[datetime | None, OutageKnownFrom]:

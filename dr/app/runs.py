@@ -52,7 +52,7 @@ class Runs:
     learned: dict[str, Mapping[str, timedelta]] = field(default_factory=dict)
     laid_out: LayOut | None = None
     read_back: dict[str, History] = field(default_factory=dict)
-    """What was read already, by the hash of the last record."""
+    """What was read last of each run."""
 
     def records(self, run_id: str) -> Sequence[Record]:
         """All records of a run. Raises NotThere."""
@@ -72,12 +72,12 @@ class Runs:
         return report_of(history, self.state.journal.path, debt_after([*earlier, history]))
 
     def history(self, run_id: str) -> History:
-        """A run, read back. Raises NotThere, StateUnreadable."""
+        """A run, read back, to be looked at only (``fold`` gives a state of one's own). Raises NotThere, StateUnreadable."""
         records = self.records(run_id)
-        head = records[-1].hash  # stands for all that is before it
-        if head not in self.read_back:
-            self.read_back[head] = History.read(records)
-        return self.read_back[head]
+        known = self.read_back.get(run_id)
+        if known is None or known.head != records[-1].hash:  # the last hash stands for all that is before it
+            known = self.read_back[run_id] = History.read(records)
+        return known
 
     def that_did_something(self, runbook: str, *, before: str | None = None) -> list[History]:
         """The runs of a runbook, oldest first, up to ``before``; what was only said (a refusal) left nothing."""
@@ -109,7 +109,7 @@ class Runs:
             last = self.state.journal.records(run_id)[-1].event
             if isinstance(last, RunEnded) and last.outcome in _MOVED_NOTHING:
                 continue
-            state = self.fold(run_id)
+            state = self.history(run_id).state
             if not state.current_plan.intent.moves:
                 continue
             short = state.outcome is RunOutcome.CANCELLED and state.past_no_return and state.unsatisfied

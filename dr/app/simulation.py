@@ -215,7 +215,8 @@ def _round(platform: Platform, state: SimState, name: str, *, identities: bool) 
     """One round of a monitor, one component after the other."""
     beats, samples = [], []
     for kind in platform.kinds.values():
-        primary = kind.view().primary
+        known = isinstance(kind, SimKind) and (kind.store.replicated or (identities and kind.store.placed))
+        primary = kind.view().primary if known else None  # the others have nothing that a monitor keeps
         if primary is None:
             continue
         beat = kind.beat(primary)

@@ -107,6 +107,8 @@ class Database(Sort):
         self.breaks: dict[str, tuple[int, bool]] = {}
         self.shown: Callable[[float], float | None] | None = None
         self.promotions: list[tuple[float, str, int]] = []
+        self.writers = {1: home}
+        """Who began each timeline."""
         self.preserved: list[Preserved] = []
         self.destroyed: list[tuple[float, str, Span]] = []
         self._at = 0.0
@@ -172,6 +174,7 @@ class Database(Sort):
             self._at = self.world.now
             copy.log[-1] = Span(timeline, copy.log[-2].end, self.world.now)
             self.promotions.append((self.world.now, region, timeline))
+            self.writers[timeline] = region
         return copy.timeline
 
     def _break_off(self, copy: Copy) -> None:
@@ -285,6 +288,6 @@ class Database(Sort):
 
     def recovery_point(self, region: str) -> float:
         """The moment, by the clock of the primary that stamped it, of the newest write that a copy holds from somebody else's hand."""
-        copy = self.copies[region]
-        span = copy.log[-2] if copy.primary and len(copy.log) > 1 else copy.log[-1]
-        return span.end + self.skew
+        log = self.copies[region].log
+        written = (span for span in reversed(log) if self.writers.get(span.timeline, region) != region)
+        return next(written, log[0]).end + self.skew

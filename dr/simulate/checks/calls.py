@@ -6,9 +6,11 @@ import os
 import sys
 
 from dr.errors import Refused, RunInFlight, UsageError
+from dr.model.events import Event, UndoEnded, UndoStarted
 from dr.model.words import Intent, RunOutcome, Verb
 from dr.providers.sim.world import Asked, Effect
-from dr.simulate.checks.witness import Rule
+from dr.simulate.checks.witness import Rule, Told
+from dr.simulate.disk import StoredRecord
 
 _BESIDE = (Verb.FENCE, Verb.REDIRECT, Verb.LOCK, Verb.UNLOCK, Verb.SILENCE, Verb.UNSILENCE, Verb.RAISE_TTL)
 """What a failover tries in the lost region, too, and does not need there."""
@@ -27,6 +29,14 @@ class NoNeed(Rule):
         """Nobody has asked anything."""
         self._seen = 0
         self._tries: dict[tuple[str, str], int] = {}
+        self._taken_back: dict[tuple[str, str], str] = {}
+
+    def record(self, told: Told, record: StoredRecord, event: Event) -> None:
+        """An undo that could not do without the lost region."""
+        if isinstance(event, UndoEnded) and not event.ok:
+            what = self._taken_back.get((told.run_id, event.step))
+            if what is not None and what in event.reason:
+                self.broken(f"taking {event.step} back needs {what} in a region that it cannot reach")
 
     def effect(self, effect: Effect) -> None:
         """What was asked since the last look."""
@@ -50,7 +60,10 @@ class NoNeed(Rule):
         spec = told.specs.get(item.step)
         if spec is None:
             return
-        if spec.verb not in _BESIDE and not spec.optional:
+        undone = any(isinstance(event, UndoStarted) and event.step == item.step for _at, event in told.events)
+        if undone:  # taken back beside: whether it is needed shows in how the undo ends
+            self._taken_back[item.run_id, item.step] = item.what
+        elif spec.verb not in _BESIDE and not spec.optional:
             self.broken(f"a failover needs {item.what} in {item.region}, which it cannot reach ({item.step})")
         key = item.run_id, item.step
         self._tries[key] = self._tries.get(key, 0) + 1

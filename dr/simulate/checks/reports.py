@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dr.errors import ExitCode
-from dr.model.events import RunStarted
+from dr.model.events import RunStarted, StepStarted
 from dr.model.report import RunReport
-from dr.model.words import DebtKind, FenceState, Guard, Intent, Known, RunOutcome
+from dr.model.words import DebtKind, FenceState, Guard, Intent, Known, RunOutcome, Verb
 from dr.providers.sim.world import Effect
 from dr.simulate.checks.account import Account
 from dr.simulate.checks.primaries import Exposed
@@ -148,9 +148,17 @@ class Truthful(Rule):
             return
         begun, end = told.moment(told.events[0][0]), told.moment(verified)
         off = self._off()
-        for since, until in self._gaps:
+        froze = _froze(told) if report.intent.planned else 0.0
+        for gone, until in self._gaps:
+            since = max(gone, froze)  # what was away before a planned move froze anything is not that move's
             if begun <= until <= end + 1.0 and until - since > rta + off + 0.1:
                 self.broken(f"run {told.run_id} reports an RTA of {rta} s, and service was away from {since:.1f} to {until:.1f} at least")
+
+
+def _froze(told: Told) -> float:
+    """When a run first set out to take writes away, by its journal."""
+    ways = {step for step, spec in told.specs.items() if spec.verb in (Verb.FREEZE, Verb.FENCE)}
+    return next((told.moment(at) for at, event in told.events if isinstance(event, StepStarted) and event.step in ways), 0.0)
 
 
 def _data(account: Account) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from dr.errors import StepError
 from dr.model.evidence import Evidence, Promoted, RecoveryPoint
 from dr.ports import AttemptContext, Look, Seen
 from dr.providers.selfhosted.s3.buckets import Buckets, BucketStep, still_ours
@@ -54,7 +55,11 @@ class Promote(BucketStep):
         newest = self.leads(self.target)
         back = newest if newest.region == self.source else self._next(context, newest, self.source)
         self.buckets.mark(self.target, back, context.run_id)
-        self.buckets.mark(self.source, back, context.run_id)
+        try:
+            self.buckets.mark(self.source, back, context.run_id)
+        except StepError:
+            if self._planned:
+                raise  # else it is the region that was lost: in its own store it never ceased to lead
 
     def _newest(self) -> Marker:
         """A failover asks nothing of the source; in a planned move a marker of the source may not have come over yet."""

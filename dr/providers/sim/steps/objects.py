@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dr.errors import Permanent, Transient
+from dr.errors import Permanent, StepError, Transient
 from dr.model.evidence import NAMED, Accounted, Evidence, Fenced, Following, Note, Preserved, Promoted, RecoveryPoint, WriteAccepted
 from dr.model.words import FenceState, Intent, Verb
 from dr.ports import AttemptContext, Look, Seen
@@ -175,8 +175,12 @@ class Promote(_Step):
         """The source leads again, as of a still newer epoch."""
         seen = self.leads(self.target)
         back = seen if seen.region == self.source else self._next(context, seen, self.source)
-        for region in (self.target, self.source):
-            self.do(context, region, "demote", lambda region=region: self.store.mark(region, back), seconds=0.0)  # type: ignore[misc]  # bound now
+        self.do(context, self.target, "demote", lambda: self.store.mark(self.target, back), seconds=0.0)
+        try:
+            self.do(context, self.source, "demote", lambda: self.store.mark(self.source, back), seconds=0.0)
+        except StepError:
+            if self.planned:
+                raise
 
     def _newest(self) -> Mark:
         """A failover asks nothing of the source; in a planned move a marker of the source may not have come over yet."""
