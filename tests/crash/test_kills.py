@@ -14,6 +14,7 @@ COUNT = 3
 
 @pytest.mark.lab
 @pytest.mark.scenario
+@pytest.mark.long
 @pytest.mark.usefixtures("no_lab")
 def test_killed_anywhere_it_ends_as_if_nothing_had_happened() -> None:
     """Resumed, or given again: one promotion, one run, identities, tasks and RPA as the client's ledger has them. ``make soak`` kills

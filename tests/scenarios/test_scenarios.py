@@ -18,7 +18,8 @@ SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))
 LONGEST_SECONDS = 420
 LONG = {
     "round-trip-five", "platform-scale", "scale-80", "log-filer-behind", "log-replication-stalled", "planned-long-ttl", "frozen-region",
-    "failover-during-failback",
+    "failover-during-failback", "partition", "old-primary-returns", "careful-switchover", "only-database-lost", "capacity-missing",
+    "both-regions-lost",
 }  # fmt: skip
 """Those that take longest: ``make test-all``."""
 PARAMETERS = [pytest.param(path, id=path.stem, marks=[pytest.mark.long] if path.stem in LONG else []) for path in SCENARIOS]
