@@ -125,8 +125,8 @@ class Conductor:
         began, known_from = _outage_began(request, seen, plan)
         before = self.runs.cut_short(platform.runbook.name) if request.intent is Intent.FAILOVER else None
         left = _left_by(before) if before is not None and before.current_plan.target == plan.target else None
-        if left is not None:
-            began = min(began or left, left)  # it has not ended since
+        if left is not None and request.outage_began is None and seen.primary != plan.source and (began is None or left < began):
+            began, known_from = left, "cut-short"  # nobody saw it end since; somebody may have put service back by hand
         return RunStarted(
             plan=plan, document=document(platform.runbook), runbook_path=platform.runbook.path, actor=request.actor,
             holder=self.state.holder, epoch=epoch, tool_version=__version__, acceptances=request.acceptances, reason=request.reason,
@@ -152,7 +152,8 @@ class Conductor:
         if (request.intent is Intent.FAILOVER and plan.intent is Intent.REPROTECT) or self._steps_aside(run_id, request):
             self._give_up(platform, request, state, held, hooks)
             return self.start(platform, request, hooks)
-        again = plan.intent is Intent.FAILOVER and state.rolling_back and not held  # cancelled, and asked for once more: forward, not back
+        # cancelled, and asked for once more: forward, not back
+        again = plan.intent is Intent.FAILOVER and state.rolling_back and not held and self._same_parts(state, request)
         if request.intent is Intent.FAILOVER and (plan.intent.planned or again) and request.to == plan.target:
             kept = self.platform_of(state)  # who goes on later has that runbook and no other
             try:
@@ -163,9 +164,13 @@ class Conductor:
         if held:
             raise RunInFlight(platform.runbook.name, run_id, state.holder, since)
         same = request.intent is plan.intent and (request.to or plan.target) == plan.target
-        if same and state.started is not None and request.only == state.started.only:
+        if same and self._same_parts(state, request):
             return self.resume(run_id, actor=request.actor, acceptances=request.acceptances, hooks=hooks)
         raise RunInFlight(platform.runbook.name, run_id, state.holder, since, held=False)
+
+    @staticmethod
+    def _same_parts(state: RunState, request: Request) -> bool:
+        return state.started is not None and request.only == state.started.only
 
     def _steps_aside(self, run_id: str, request: Request) -> bool:
         """A fence that the monitor tries again by itself never keeps a person waiting: whatever is asked for fences, too, where it must."""
@@ -201,7 +206,10 @@ class Conductor:
             )
         if not hooks.confirm(plan, request.outage_began or seen.outage_began):
             raise Refused("not confirmed; nothing was touched")
-        turned = Turned(plan=plan, actor=request.actor, reason=request.reason, outage_began=request.outage_began or seen.outage_began)
+        turned = Turned(
+            plan=plan, actor=request.actor, reason=request.reason, outage_began=request.outage_began or seen.outage_began,
+            look_again=state.rolling_back,
+        )  # fmt: skip
         events: list[Event] = [*(Accepted(acceptance=item) for item in request.acceptances), turned]
         if held:
             return self._ask(state.run_id, events, hooks)

@@ -45,7 +45,7 @@ class FenceRetry:
         self._next = 0.0
         self._wait = _AGAIN[0]
         self._told = ""
-        self._grown = (0, "")
+        self._grown: tuple[str, ...] = ()
         self._debts: set[str] = set()
 
     def saw(self, _seen: Round | None = None) -> None:
@@ -59,8 +59,10 @@ class FenceRetry:
 
     def close(self) -> None:
         """Waits for a try under way."""
-        if self._under_way:
-            self._over.take(FENCE_BUDGET.total_seconds())
+        clock = self._platform.site.clock
+        until = clock.monotonic() + FENCE_BUDGET.total_seconds()
+        while self._under_way and (left := until - clock.monotonic()) > 0:
+            self._over.take(left)  # there may be words of earlier tries, too
         self._pool.close()
 
     def _try(self) -> None:
@@ -88,10 +90,10 @@ class FenceRetry:
             self._wait = _AGAIN[0]
 
     def _owed(self) -> set[str]:
-        """The components whose fence is owed; reckoned anew only where the journal has grown, which is where its newest run has."""
+        """The components whose fence is owed; reckoned anew only where some run has grown: an older one may be turned after a newer one
+        was refused."""
         runs, name = self._conductor.runs, self._platform.runbook.name
-        known = runs.state.journal.runs(name)
-        grown = len(known), runs.state.journal.head(known[-1]) if known else ""
+        grown = tuple(item.head for item in runs.state.journal.listing(name))
         if grown != self._grown:
             self._debts = {item.component for item in status.debt(runs, name) if item.kind is DebtKind.FENCE}
             self._grown = grown

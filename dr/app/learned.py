@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pydantic import ValidationError
+
 from dr.app.state import State
 from dr.drill.record import kept, read
 from dr.errors import StateUnreadable
-from dr.model.events import StepEnded
+from dr.model.events import Event, StepEnded
 from dr.model.words import Outcome, StepState
 
 ENOUGH = 5
@@ -20,7 +22,7 @@ def durations(state: State, runbook: str) -> Mapping[str, Sequence[float]]:
     """Seconds by step, of every intent, in the order in which they were measured; only steps with ``ENOUGH`` samples."""
     took: dict[str, list[float]] = {}
     for run_id in state.journal.runs(runbook)[-_RUNS:]:
-        for event in (record.event for record in state.journal.records(run_id)):
+        for event in _events(state, run_id):
             if isinstance(event, StepEnded) and event.outcome is Outcome.DONE and event.acted:
                 took.setdefault(event.step, []).append(event.duration.total_seconds())
     for path in kept(state.directory)[-_RUNS:]:
@@ -32,3 +34,11 @@ def durations(state: State, runbook: str) -> Mapping[str, Sequence[float]]:
             if step.state is StepState.DONE and step.duration_seconds is not None:
                 took.setdefault(step.id, []).append(step.duration_seconds)
     return {step: tuple(values) for step, values in sorted(took.items()) if len(values) >= ENOUGH}
+
+
+def _events(state: State, run_id: str) -> list[Event]:
+    """What happened in a run; nothing where another version of ``dr`` wrote what this one cannot read."""
+    try:
+        return [record.event for record in state.journal.records(run_id)]
+    except ValidationError:
+        return []

@@ -38,7 +38,9 @@ class Outlook:
     @property
     def late(self) -> bool:
         """Something did not answer within the time of one look, or could not say what it is: it is lost, or only slow, as on a machine
-        that is short of everything."""
+        that is short of everything. So is what is not being replicated to just now: a receiver comes back by itself."""
+        if any(item.follows is False for item in self.exposures.values()):
+            return True
         return any(seen.late or seen.role is Role.UNKNOWN for view in self.views for seen in view.regions.values())
 
 

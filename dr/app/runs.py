@@ -82,12 +82,14 @@ class Runs:
     def that_did_something(self, runbook: str, *, before: str | None = None) -> list[History]:
         """The runs of a runbook, oldest first, up to ``before``; what was only said (a refusal) left nothing."""
         found = []
-        for run_id in self.state.journal.runs(runbook):
-            if run_id == before:
+        for item in self.state.journal.listing(runbook):
+            if item.run_id == before:
                 break
-            last = self.records(run_id)[-1].event
-            if not (isinstance(last, RunEnded) and last.outcome in _ONLY_SAID):
-                found.append(self.history(run_id))
+            known = self.read_back.get(item.run_id)
+            if known is None or known.head != item.head:
+                known = self.history(item.run_id)
+            if known.state.outcome not in _ONLY_SAID:
+                found.append(known)
         return found
 
     def unfinished(self, runbook: str) -> str | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.pool
 import shlex
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
@@ -17,7 +18,7 @@ from dr import __version__
 from dr.app.by_hand import unseen
 from dr.app.learned import durations
 from dr.app.state import State
-from dr.errors import DrError, ExitCode, UsageError
+from dr.errors import DrError, ExitCode, LabError, UsageError
 from dr.model.simulation import SimulateReport, TimingReport, ToldLine
 from dr.model.words import Intent, Verb
 from dr.providers.sim.sorts import KINDS
@@ -37,6 +38,7 @@ _SHORTENED, _PLAYS = 3, 60
 """So many stories with a violation are made shorter, each with so many plays at most."""
 _MOVED = (Verb.PROMOTE, Verb.REDIRECT, Verb.START)
 """What such a step does, a world must be able to show."""
+_DIGITS = 40
 _LOOK_EVERY = 0.2
 """Seconds between two looks whether it is to stop."""
 
@@ -72,7 +74,8 @@ class Setting:
 
     def seed(self, number: int) -> str:
         """The seed of the story with a number, from 0."""
-        return str(int(self.first) + number) if self.first.isdigit() else self.first + (f"-{number}" if number else "")
+        counts = self.first.isascii() and self.first.isdigit() and len(self.first) <= _DIGITS
+        return str(int(self.first) + number) if counts else self.first + (f"-{number}" if number else "")
 
 
 class Theatre:
@@ -222,20 +225,25 @@ class Simulating:
     def _together(self) -> Iterator[survey.Tally]:
         """Each process has its own studio. What it plays depends on the seeds alone, so who plays which is all the same."""
         context = multiprocessing.get_context("spawn")  # not fork: this process has threads and open databases
-        waiting: list[multiprocessing.pool.AsyncResult[survey.Tally]] = []
-        with context.Pool(self.wanted.jobs, _begin, (self.setting,)) as pool:
+        waiting: set[Future[survey.Tally]] = set()
+        pool = ProcessPoolExecutor(self.wanted.jobs, context, _begin, (self.setting,))
+        try:
             chunks = self._chunks(CHUNK)
             while True:
                 while len(waiting) < 2 * self.wanted.jobs and (chunk := next(chunks, None)) is not None:
-                    waiting.append(pool.apply_async(_chunk, (chunk,)))
-                if waiting and not self._stop():
-                    waiting[0].wait(_LOOK_EVERY)
-                for result in [item for item in waiting if item.ready()]:
+                    waiting.add(pool.submit(_chunk, chunk))
+                done = set() if self._stop() else wait(waiting, _LOOK_EVERY, FIRST_COMPLETED).done
+                for result in done:
                     waiting.remove(result)
-                    yield result.get()
+                    yield result.result()
                 if not waiting or self._stop():  # a time that is used up begins nothing more, and drops no story for being long
                     self.complete = self.complete and not self._stop()
                     return
+        except BrokenProcessPool as error:
+            text = "a process that plays stories ended before it was done"
+            raise LabError(text, hint="is there enough memory? fewer with --jobs") from error
+        finally:
+            pool.shutdown(wait=not self._stop(), cancel_futures=True)
 
     # --- what is made of it ---------------------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ from dr.simulate.stage import Command, Stage
 from dr.simulate.stores import MemoryInbox, MemoryJournal, MemoryLease
 from dr.simulate.story import Story
 
+_LAYOUTS = 256
 _NOT_TYPED = {"by_hand": "", "check_by_hand": ""}
 RHYTHM = Rhythm(poll=2.0, renew=5.0)
 """Looked after less often than in real time: nothing is learned from a thousand looks at an empty inbox."""
@@ -116,6 +117,8 @@ class Studio(Books):
     def laid_out(self, specs: Sequence[StepSpec], runbook: Runbook, intent: Intent, learned: Mapping[str, timedelta]) -> LaidOut:
         """The same specs for the same intent lie the same way in every world."""
         key = intent, tuple(map(id, specs)), tuple(learned.items())
+        if len(self._layouts) > _LAYOUTS:
+            self._layouts.clear()
         if key not in self._layouts:
             self._layouts[key] = specs, lay_out(specs, runbook, intent, learned)  # the specs are kept, so that no other has their id
         return self._layouts[key][1]

@@ -63,6 +63,9 @@ def command(
 
 def _in_virtual_time(scenario: Path, seed: int, state: str | None, files: _Files) -> tuple[DrillReport, DrError | None]:
     """Touches nothing but the files that were asked for: its moments are those of another world, and no evidence of a period of ours."""
+    from dr.simulate import check_installed
+
+    check_installed()
     from dr.app.drilling import SimDrill
     from dr.cli.console import say
     from dr.cli.typed import obey

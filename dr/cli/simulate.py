@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from dr.simulate.survey import Tally
 
 SEEDS = 200
+_LONGEST = 40
 
 
 @click.command(cls=DrCommand)
@@ -49,13 +51,18 @@ def command(
 
     if explain and (seed is None or seeds is not None or minutes is not None):
         raise UsageError("--explain tells one story, by its seed", hint=f"dr simulate {runbook} --seed SEED --explain")
+    if seed is not None and not (seed.isprintable() and 0 < len(seed) <= _LONGEST):
+        raise UsageError(f"--seed is a word of at most {_LONGEST} letters and digits", hint="--seed 1")
+    if minutes is not None and not math.isfinite(minutes):
+        raise UsageError("--minutes is a number", hint="--minutes 30")
     if page is not None:
         pages.check(page, "--html")
     check_installed()
     from dr.app.simulating import Simulating, Wanted
 
     limit = SEEDS if seeds is None and minutes is None else seeds
-    wanted = Wanted(runbook, first=seed or "1", seeds=limit, minutes=minutes, jobs=jobs, deployments=deployments, state=state)
+    first = "1" if seed is None else seed
+    wanted = Wanted(runbook, first=first, seeds=limit, minutes=minutes, jobs=jobs, deployments=deployments, state=state)
     own = application(state).state
     with _interrupt() as stop:
         simulating = Simulating(own, wanted, say=_progress(wanted), stop=stop)

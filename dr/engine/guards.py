@@ -134,7 +134,7 @@ def _replicating(value: Exposure, rpo: timedelta, acceptances: Sequence[Acceptan
     """I14: no planned move before replication towards the target is healthy and inside the RPO; the hand-over itself waits for zero."""
     said = accepted(Guard.REVERSE_REPLICATION, acceptances)
     if value.follows is False:
-        text = f"nothing is being replicated to {value.component}'s other side, however little that is behind; dr reprotect first"
+        text = f"nothing is being replicated to {value.component}'s other side now, however little that is behind; dr reprotect first"
         return _result(Guard.REVERSE_REPLICATION, text, value.component, said)
     if value.state is not Known.UNKNOWN and value.value is not None and value.value <= rpo:
         return _passed(Guard.REVERSE_REPLICATION, f"lag {show_duration(value.value)}", value.component)

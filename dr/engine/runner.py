@@ -121,7 +121,9 @@ class Runner:
         try:
             # a pause that was asked for before a person said "resume" is over
             waiting = [event for event in self._take() if not isinstance(event, PauseRequested)]
-            over = self._deliver([*first, *waiting])
+            if self._state.rolling_back:  # known before anything: a run that goes back may be at its end with the next event
+                self._turn = next((event for event in first if isinstance(event, Turned)), None)
+            over = self._deliver([*(event for event in first if event is not self._turn), *waiting])
             limit = self._clock.monotonic() + self._state.current_plan.time_limit.total_seconds()
             next_poll = next_renew = 0.0
             while not over and not self._detached:
@@ -252,6 +254,8 @@ class Runner:
                 self._apply(RetryScheduled(step=step, delay=timedelta(seconds=delay)), rows)
             case AskApproval(step):
                 self._say(step, f"waits for approval: dr approve {self._state.run_id} {step}")
+            case EndRun() if self._turn is not None:
+                pass  # it goes on with another plan
             case EndRun(outcome, reason):
                 self._apply(RunEnded(outcome=outcome, reason=reason), rows)
             case Stop():

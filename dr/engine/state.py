@@ -221,6 +221,12 @@ class RunState:
         self.rolling_back = self.undo_failed = False
         self.reason = ""
         self._lay_out(event.plan, kept)
+        if event.look_again:
+            for step in self.steps.values():
+                if step.state in (StepState.DONE, StepState.ALREADY) and self.fences_for_later(step):
+                    step.state, step.look_first = StepState.PENDING, True
+                    step.renew_budget()
+            self.recount()
 
     def _lay_out(self, plan: Plan, kept: dict[str, StepRun]) -> None:
         self.plan = plan

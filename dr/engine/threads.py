@@ -58,9 +58,15 @@ class OsPool:
             self._jobs.put(None)
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            job()
-            self._idle.release()
+        through = False
+        try:
+            while (job := self._jobs.get()) is not None:
+                job()
+                self._idle.release()
+            through = True
+        finally:
+            if not through:  # a job that raised took its thread along: the next one gets another
+                self._threads.remove(threading.current_thread())
 
 
 class OsThreads:

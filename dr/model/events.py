@@ -19,7 +19,7 @@ from dr.model.evidence import Evidence
 from dr.model.plan import Acceptance, GuardResult, Plan
 from dr.model.words import ClockKind, Outcome, RunOutcome
 
-OutageKnownFrom = Literal["", "monitor", "operator", "recovery-point"]
+OutageKnownFrom = Literal["", "monitor", "operator", "recovery-point", "cut-short"]
 
 
 class RunStarted(Frozen):
@@ -38,7 +38,9 @@ class RunStarted(Frozen):
     outage_began: Moment | None = None
     detected: Moment | None = None
     decided: Moment
-    samples_from: OutageKnownFrom = Field("", description="who says when the outage began; of a recovery point: not before it")
+    samples_from: OutageKnownFrom = Field(
+        "", description="who says when the outage began; of a recovery point or a move that was cut short: not before it"
+    )
     only: tuple[str, ...] = ()
 
 
@@ -144,6 +146,7 @@ class Turned(Frozen):
     actor: str
     reason: str = ""
     outage_began: Moment | None = None
+    look_again: bool = Field(False, description="the run was going back: a fence on which nothing was promoted yet is looked at again")
 
 
 class TimedOut(Frozen):

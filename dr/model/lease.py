@@ -41,8 +41,10 @@ class Held:
 
 
 class Listed(NamedTuple):
-    """One run as the journal lists it; its state is derived from its records. ``started_at`` as in ``Record.at``."""
+    """One run as the journal lists it; its state is derived from its records. ``started_at`` as in ``Record.at``. ``head``: hash of its
+    last record, which stands for all before it."""
 
     run_id: str
     runbook: str
     started_at: str
+    head: str

@@ -68,7 +68,7 @@ def _rta_state(history: History, rta: timedelta | None) -> Known:
         return Known.UNKNOWN
     fenced = any(fact.state is FenceState.FENCED for fact in history.all(Fenced)) and history.first_act(Verb.FENCE) is not None
     undated = history.state.outage_began is None and not history.started.plan.intent.planned and not fenced
-    return Known.BOUND if undated or history.started.samples_from == "recovery-point" else Known.KNOWN
+    return Known.BOUND if undated or history.started.samples_from in ("recovery-point", "cut-short") else Known.KNOWN
 
 
 def exit_code(ended: RunOutcome, found: ObjectiveReport) -> ExitCode:

@@ -98,7 +98,7 @@ class MemoryJournal:
         if runbook is not None and (problem := self._disk.headless()) is not None:
             raise self._untrusted(problem)
         runs = self._disk.runs.values()
-        return [Listed(run.run_id, run.runbook, run.started_at) for run in runs if runbook is None or run.runbook == runbook]
+        return [Listed(run.run_id, run.runbook, run.started_at, run.end.hash) for run in runs if runbook is None or run.runbook == runbook]
 
     def head(self, run_id: str) -> str:
         """Hash of the last record; ``GENESIS`` for a run that is not there."""

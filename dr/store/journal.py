@@ -175,7 +175,7 @@ class SqliteJournal:
             runs = _all(connection)
             if (problem := _gap(connection, runs) or (None if runbook is None else _stranger(connection))) is not None:
                 raise self._untrusted(problem)
-        return [Listed(run.run_id, run.runbook, run.started_at) for run in runs if runbook is None or run.runbook == runbook]
+        return [Listed(run.run_id, run.runbook, run.started_at, run.end.hash) for run in runs if runbook is None or run.runbook == runbook]
 
     def head(self, run_id: str) -> str:
         """Hash of the last record; ``GENESIS`` for a run that is not there."""
