@@ -222,7 +222,10 @@ def test_what_does_not_fit_into_a_view_is_looked_at_afterwards(equal: Pair, monk
     monkeypatch.setattr("dr.providers.selfhosted.oci.view._LOOK_SECONDS", 0.0)
     findings = equal.kind().view().findings
     assert facts(findings, "error") == []
-    assert len(facts(findings, "warning")) == 2
+    # of each side: how much of it, or, where not even the first answer came in no time, that there was none
+    assert sorted(region for region in ("east", "west") for item in findings if "not looked at" in item.fact and region in item.fact) == [
+        "east", "west",
+    ]  # fmt: skip
 
     def known() -> bool:
         kept = Inventory(equal.base / "artefacts" / "images-seen.json", equal.clock)
