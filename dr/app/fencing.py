@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dr.app import status
 from dr.app.platform import Platform
 from dr.app.runs import FENCE_BUDGET, Request
-from dr.errors import DrError, StepError
+from dr.errors import DrError, RunInFlight, StepError
 from dr.model.lag import ComponentView
 from dr.model.words import DebtKind, Intent, Role
 from dr.monitor.watch import Round
@@ -116,7 +116,11 @@ class FenceRetry:
         request = Request(Intent.REPROTECT, None, ACTOR, reason, only=tuple(components), fence_only=True)
         try:
             report = self._conductor.start(self._platform, request)
-        except DrError as error:  # a run is in flight, or it cannot be told who is primary: whoever is there deals with it first
+        except RunInFlight as error:  # whoever owes it may be at it still: asked again as soon as that is over, not minutes later
+            self._tell(f"the fence of {what} is owed: {error.message}")
+            self._next = self._platform.site.clock.monotonic() + _AGAIN[0].total_seconds()
+            return
+        except DrError as error:  # it cannot be told who is primary: whoever is there deals with it first
             self._say(f"the fence of {what} is owed: {error.message}")
         else:
             left = [item.text for item in report.debt if item.kind is DebtKind.FENCE]

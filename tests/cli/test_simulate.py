@@ -9,6 +9,7 @@ import signal
 import threading
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -251,7 +252,7 @@ def test_a_bug_is_a_violation_and_costs_one_story(state: str, capsys: Output, mo
 
     whole = play.play
 
-    def breaks(stage, story, *others):  # type: ignore[no-untyped-def]
+    def breaks(stage: Any, story: Any, *others: Any) -> Any:
         if story.seed == "2":
             raise KeyError("nothing of that name")
         return whole(stage, story, *others)

@@ -24,7 +24,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))  # run as a file, its own folder is looked in, not the project's
 
 from tests.simulate.planted import NAMES  # noqa: E402 - see above
-from tests.simulate.planting import Mutation  # noqa: E402
+from tests.simulate.planting import Mutation  # noqa: E402 - see above
 
 SEEDS = 20_000
 

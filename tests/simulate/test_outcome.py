@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dr.app.simulation import Studio, new_stage
 from dr.model.words import Known, RunOutcome
+from dr.providers.sim.database import Database
 from dr.providers.sim.names import Names
 from dr.simulate.colleagues import asked
 from dr.simulate.outcome import Outside, Record, record
@@ -28,8 +30,14 @@ def lab() -> Iterator[Studio]:
     studio.close()
 
 
-def told(studio: Studio, plot: str, **changes: object) -> Story:
-    return replace(frame("7", 3, plot=plot), person=PERSON, **changes)  # type: ignore[arg-type]
+def _database(stage: Stage) -> Database:
+    store = stage.world.stores["metadata-db"]
+    assert isinstance(store, Database)
+    return store
+
+
+def told(studio: Studio, plot: str, **changes: Any) -> Story:
+    return replace(frame("7", 3, plot=plot), person=PERSON, **changes)
 
 
 def played(studio: Studio, story: Story, faults: dict[str, FaultSort] | None = None) -> tuple[Played, Outside, Record]:
@@ -68,10 +76,10 @@ class Stall:
 
     def strike(self, stage: Stage, struck: Struck) -> None:
         stage.world.settle()
-        stage.world.stores["metadata-db"].stalled = True  # type: ignore[attr-defined]
+        _database(stage).stalled = True
 
     def heal(self, stage: Stage, struck: Struck) -> None:
-        stage.world.stores["metadata-db"].stalled = False  # type: ignore[attr-defined]
+        _database(stage).stalled = False
 
 
 def test_time_in_which_nothing_was_written_is_not_lost(lab: Studio) -> None:

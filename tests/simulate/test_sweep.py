@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -111,7 +112,7 @@ def test_the_sweep_sees_what_happens_twice(spine: Studio, monkeypatch: pytest.Mo
     assert found(spine, "deployments.reconcile") == ()
     usual = SimStep.do
 
-    def careless(self, context, region, what, effect, **how):  # type: ignore[no-untyped-def]
+    def careless(self: SimStep[Any], context: Any, region: str, what: str, effect: Any, **how: Any) -> Any:
         if what == "reconcile":
             assert isinstance(self.store, Deployments)
             for task in self.store.tasks:

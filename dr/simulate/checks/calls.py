@@ -21,7 +21,8 @@ _CALLS = 3
 class NoNeed(Rule):
     """I11: what a failover asks to be changed in its source while nothing goes through to there is best effort (a fence, a name server
     beside its own, a lock) or of an optional step; and each such step asks no more often than its attempts allow, so that the time is
-    bounded. Reads are bounded by the time-out of the wire."""
+    bounded. What is taken back there, too, is best effort where the undo ends well without it. Reads are bounded by the time-out of the
+    wire."""
 
     name = "I11"
 

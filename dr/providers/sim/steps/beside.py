@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 from dr.errors import EffectUnknown, Permanent, Transient
 from dr.model.base import show_duration
@@ -38,7 +39,7 @@ class Soaks(SimStep[Soak]):
         while True:
             for check in self.store.checks:
                 try:
-                    self.place.wire.read(self.target, f"{check.name}.look", lambda check=check: check.hold(self.target))  # type: ignore[misc]  # bound now
+                    self.place.wire.read(self.target, f"{check.name}.look", partial(check.hold, self.target))
                 except Transient as error:
                     held = timedelta(seconds=context.clock.monotonic() - began)
                     raise Transient(f"{check.name} did not hold after {show_duration(held)}: {error.message}") from None

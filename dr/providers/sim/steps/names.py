@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 
 from dr.errors import EffectUnknown, Transient
 from dr.model.evidence import Evidence, Redirected, TtlLowered, Ttls
@@ -106,7 +107,7 @@ class LowerTtl(SimStep[Names]):
         old = dict(self.store.ttls)
         for region in (self.source, self.target):
             self.ours(context)
-            self.do(context, region, "lower-ttl", lambda region=region: self._set(region, 1.0))  # type: ignore[misc]  # bound now
+            self.do(context, region, "lower-ttl", partial(self._set, region, 1.0))
         names = {name: round(old[self.source]) for name in self.store.hostnames}
         return (
             Ttls(component=self.component, region=self.source, before=names),
@@ -117,7 +118,7 @@ class LowerTtl(SimStep[Names]):
         """As it was."""
         for region in (self.source, self.target):
             self.ours(context)
-            self.do(context, region, "raise-ttl", lambda region=region: self._set(region, self.store.ttl))  # type: ignore[misc]
+            self.do(context, region, "raise-ttl", partial(self._set, region, self.store.ttl))
 
     def _set(self, region: str, ttl: float) -> None:
         if not self.store.answers(region):
