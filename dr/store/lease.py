@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -48,11 +49,14 @@ class Mark(NamedTuple):
     renewal: int
 
 
-class SqliteLease:
-    """``dr.ports.Lease`` in ``lease.db`` of a state directory. One object holds at most one lease; renew it from any thread.
+class NotWritten(Exception):
+    """A sign of life could not be written; the next one may be."""
+
+
+class Keeper(ABC):
+    """How a lease is taken, kept and watched, wherever its row lies. One object holds at most one lease; renew it from any thread.
 
     Args:
-        directory: the state directory.
         clock: monotonic time for validity, sleep for waiting, now for "since".
         lasts: how long the lease holds without a renewal.
         patient: also wait for a holder that is alive on this host but may be stopped or stuck; without it, it is refused at once.
@@ -60,17 +64,12 @@ class SqliteLease:
             waited for twice.
     """
 
-    local = True
-    """The lease protects against processes of this machine only; ``dr status`` says so (I10)."""
-
     def __init__(
-        self, directory: Path, clock: Clock, *, lasts: timedelta = LASTS, patient: bool = False, silent: dict[str, Mark] | None = None
-    ) -> None:
-        self.path = directory / "lease.db"
+        self, clock: Clock, *, lasts: timedelta = LASTS, patient: bool = False, silent: dict[str, Mark] | None = None
+    ) -> None:  # fmt: skip
         self._silent = {} if silent is None else silent
         self._clock, self._lasts, self._patient = clock, lasts, patient
         self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
         self._runbook, self._epoch = "", 0
         self._trusted_until = float("-inf")
 
@@ -81,25 +80,25 @@ class SqliteLease:
             RunInFlight: the holder is alive: on this host, or it renewed while we waited.
             StateUnreadable: the file cannot be read or trusted. StateLost: it cannot be written.
         """
-        mark: Mark | None = None
+        first: Mark | None = None
         first_seen = 0.0
         expired = self._silent.get(runbook)
         while True:
             began = self._clock.monotonic()
             with self._lock:
-                taken = self._try(runbook, run_id, holder, expired)
+                taken = self._attempt(runbook, run_id, holder, expired)
                 if isinstance(taken, int):
                     self._runbook, self._epoch = runbook, taken
                     self._trust(began)
                     return taken
-            held, seen = taken, _mark(taken)
-            if (held.life is Life.ALIVE and not self._patient) or (mark is not None and seen != mark):
+            held, seen = taken, mark(taken)
+            if (held.life is Life.ALIVE and not self._patient) or (first is not None and seen != first):
                 raise RunInFlight(runbook, held.run_id, held.holder, held.since.isoformat(timespec="seconds"))
-            if mark is None:
-                mark, first_seen = seen, self._clock.monotonic()
+            if first is None:
+                first, first_seen = seen, self._clock.monotonic()
             left = first_seen + held.lasts.total_seconds() - self._clock.monotonic()
             if left <= 0:
-                expired = mark
+                expired = first
             else:
                 self._clock.sleep(min(left, _LOOK_SECONDS))
 
@@ -114,14 +113,12 @@ class SqliteLease:
                 raise LeaseLost("no lease is held", hint="dr status")
             began = self._clock.monotonic()
             try:
-                with database.transaction(self._open()) as connection:
-                    query = "UPDATE lease SET renewal = renewal + 1 WHERE runbook = ? AND epoch = ? AND released = 0"
-                    renewed = connection.execute(query, (self._runbook, self._epoch)).rowcount
-            except sqlite3.Error as error:
+                renewed = self._renewed(self._runbook, self._epoch)
+            except NotWritten as error:
                 if self.valid():
                     return
                 raise LeaseLost(f"the lease of {self._runbook} could not be renewed in time: {error}", hint="dr status") from error
-            if renewed != 1:
+            if not renewed:
                 self._trusted_until = float("-inf")
                 raise LeaseLost(f"the lease of {self._runbook}, epoch {self._epoch}, was taken by another process", hint="dr status")
             self._trust(began)
@@ -139,20 +136,29 @@ class SqliteLease:
         with self._lock:
             if self._epoch:
                 self._trusted_until = float("-inf")
-                try:
-                    with database.transaction(self._open()) as connection:
-                        connection.execute("UPDATE lease SET released = 1 WHERE runbook = ? AND epoch = ?", (self._runbook, self._epoch))
-                except sqlite3.Error as error:
-                    raise database.lost(self.path, SCHEMA, error) from error
+                self._give_back(self._runbook, self._epoch)
                 self._epoch = 0
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            self._let_go()
 
+    @abstractmethod
     def look(self, runbook: str) -> Held | None:
         """The lease of a runbook as it stands, released or not; None where it was never taken. Takes nothing."""
-        with database.reading(self.path, SCHEMA) as connection:
-            return None if connection is None else _row(connection, runbook)
+
+    @abstractmethod
+    def _attempt(self, runbook: str, run_id: str, holder: str, expired: Mark | None) -> int | Held:
+        """Takes the lease where it is free, its holder is gone, or nothing changed since ``expired``: the new epoch; else what stands
+        there. One step: nobody else takes it in between. Raises StateUnreadable, StateLost."""
+
+    @abstractmethod
+    def _renewed(self, runbook: str, epoch: int) -> bool:
+        """One sign of life; False: it is not this epoch's any more. Raises NotWritten."""
+
+    @abstractmethod
+    def _give_back(self, runbook: str, epoch: int) -> None:
+        """It is released, if it is this epoch's still. Raises StateLost."""
+
+    def _let_go(self) -> None:  # noqa: B027  # most have nothing to close
+        """Closes what is open."""
 
     def watch(self, runbook: str) -> Held | None:
         """As ``look``, and never UNKNOWN: a holder that cannot be looked up from here is ALIVE once it renews, and GONE when it did not
@@ -161,31 +167,42 @@ class SqliteLease:
         if first is None or first.released or first.life is not Life.UNKNOWN:
             return first
         gone, seen_at = replace(first, life=Life.GONE), self._clock.monotonic()
-        while self._silent.get(runbook) != _mark(first):
+        while self._silent.get(runbook) != mark(first):
             left = seen_at + first.lasts.total_seconds() - self._clock.monotonic()
             if left > 0:
                 self._clock.sleep(min(left, _LOOK_SECONDS))
             now = self.look(runbook)
-            if now is None or now.released or _mark(now) != _mark(first):
+            if now is None or now.released or mark(now) != mark(first):
                 return replace(now, life=Life.ALIVE) if now is not None and now.life is Life.UNKNOWN else now
             if left <= 0:
-                self._silent[runbook] = _mark(first)
+                self._silent[runbook] = mark(first)
         return gone
-
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = database.writer(self.path, SCHEMA)
-        return self._connection
 
     def _trust(self, since: float) -> None:
         self._trusted_until = since + self._lasts.total_seconds() * 0.8
 
-    def _try(self, runbook: str, run_id: str, holder: str, expired: Mark | None) -> int | Held:
+
+class SqliteLease(Keeper):
+    """``dr.ports.Lease`` in ``lease.db`` of a state directory. Arguments as for ``Keeper``, after the directory."""
+
+    def __init__(
+        self, directory: Path, clock: Clock, *, lasts: timedelta = LASTS, patient: bool = False, silent: dict[str, Mark] | None = None
+    ) -> None:
+        super().__init__(clock, lasts=lasts, patient=patient, silent=silent)
+        self.path = directory / "lease.db"
+        self._connection: sqlite3.Connection | None = None
+
+    def look(self, runbook: str) -> Held | None:
+        """The lease of a runbook as it stands, released or not; None where it was never taken. Takes nothing."""
+        with database.reading(self.path, SCHEMA) as connection:
+            return None if connection is None else _row(connection, runbook)
+
+    def _attempt(self, runbook: str, run_id: str, holder: str, expired: Mark | None) -> int | Held:
         """Takes the lease where it is free, its holder is gone, or nothing changed since ``expired``; else what stands there."""
         try:
             with database.transaction(self._open()) as connection:
                 row = _row(connection, runbook)
-                if row is not None and not (row.released or row.life is Life.GONE or _mark(row) == expired):
+                if row is not None and not (row.released or row.life is Life.GONE or mark(row) == expired):
                     return row
                 epoch = 1 if row is None else row.epoch + 1
                 me = this_process()
@@ -199,8 +216,37 @@ class SqliteLease:
         except sqlite3.Error as error:
             raise database.failed(self.path, SCHEMA, error) from error
 
+    def _renewed(self, runbook: str, epoch: int) -> bool:
+        """One sign of life. Raises NotWritten."""
+        try:
+            with database.transaction(self._open()) as connection:
+                query = "UPDATE lease SET renewal = renewal + 1 WHERE runbook = ? AND epoch = ? AND released = 0"
+                return connection.execute(query, (runbook, epoch)).rowcount == 1
+        except sqlite3.Error as error:
+            raise NotWritten(str(error)) from error
 
-def _mark(held: Held) -> Mark:
+    def _give_back(self, runbook: str, epoch: int) -> None:
+        """Raises StateLost: the file cannot be written."""
+        try:
+            with database.transaction(self._open()) as connection:
+                connection.execute("UPDATE lease SET released = 1 WHERE runbook = ? AND epoch = ?", (runbook, epoch))
+        except sqlite3.Error as error:
+            raise database.lost(self.path, SCHEMA, error) from error
+
+    def _let_go(self) -> None:
+        """Closes the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = database.writer(self.path, SCHEMA)
+        return self._connection
+
+
+def mark(held: Held) -> Mark:
+    """What shows whether the holder has given a sign of life since."""
     return Mark(held.epoch, held.renewal)
 
 
