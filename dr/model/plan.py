@@ -14,11 +14,18 @@ from dr.model.words import Guard, Intent, Stage, Verb, Verdict
 
 
 class Touch(Frozen):
-    """What a step calls: for "does the failover depend on something that is lost?" """
+    """What a step calls: for "does the failover depend on something that is lost?"
+
+    region: of the runbook; or the one place, by its provider's name, where an API lives for everybody (``us-east-1`` for Route 53's).
+    tried: the step does without where it does not answer.
+    instead: what can be prepared so that a failover needs no such call; empty: nobody knows of anything.
+    """
 
     service: str
     plane: Literal["control", "data"]
     region: str
+    tried: bool = False
+    instead: str = ""
 
 
 class Backoff(Frozen):

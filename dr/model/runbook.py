@@ -12,26 +12,6 @@ from dr.model.base import Duration, Frozen
 NAME = r"^[a-z][a-z0-9-]{0,62}$"
 
 
-class HostAccess(Frozen):
-    """How a region's hosts are reached: a command line that runs its further arguments there (``ssh user@host``, a script)."""
-
-    exec: tuple[str, ...] = Field(min_length=1, description="argv prefix; exit status 255 means: not reachable, as with ssh")
-    timeout: Duration = timedelta(seconds=30)
-
-
-class Region(Frozen):
-    """A failure domain that can be lost as a whole."""
-
-    host: HostAccess | None = None
-
-
-class Objectives(Frozen):
-    """How long service may be away (RTO), how much data, as time, may be lost (RPO)."""
-
-    rto: Duration
-    rpo: Duration
-
-
 class SecretRef(Frozen):
     """Where a credential lies: a file (relative to the runbook) or an environment variable. Never the value itself."""
 
@@ -43,6 +23,47 @@ class SecretRef(Frozen):
         if (self.file is None) == (self.env is None):
             raise ValueError("expected exactly one of file: PATH or env: NAME")
         return self
+
+
+class HostAccess(Frozen):
+    """How a region's hosts are reached: a command line that runs its further arguments there (``ssh user@host``, a script)."""
+
+    exec: tuple[str, ...] = Field(min_length=1, description="argv prefix; exit status 255 means: not reachable, as with ssh")
+    timeout: Duration = timedelta(seconds=30)
+
+
+class AwsRole(Frozen):
+    """A role of AWS IAM that is taken on, through the STS of the region where it is used."""
+
+    arn: str = Field(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/\S+$")
+    external_id: SecretRef | None = None
+
+
+class AwsRegion(Frozen):
+    """How the AWS APIs of a region are reached.
+
+    region: AWS's name of it; none: the runbook's own. profile: of the shared configuration and credentials files; none: the default chain.
+    account: what the credentials must belong to; looked at before anything else is. role: taken on by every AWS component of the region.
+    """
+
+    region: str | None = Field(None, pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")
+    profile: str | None = None
+    account: str | None = Field(None, pattern=r"^\d{12}$")
+    role: AwsRole | None = None
+
+
+class Region(Frozen):
+    """A failure domain that can be lost as a whole."""
+
+    host: HostAccess | None = None
+    aws: AwsRegion | None = None
+
+
+class Objectives(Frozen):
+    """How long service may be away (RTO), how much data, as time, may be lost (RPO)."""
+
+    rto: Duration
+    rpo: Duration
 
 
 class KindConfig(Frozen):

@@ -34,7 +34,8 @@ def look(runs: Runs, platform: Platform, seen: outlook.Outlook) -> Group:
     fact = f"run {open_run} is not ended: another one is refused until it is"
     group.expect(open_run is None, "", Severity.WARNING, fact, f"dr status {path}; dr resume {open_run}, or dr cancel {open_run}")
     fact = f"the lease is local: two machines with {name} are not kept apart, only processes of this one"
-    group.found("", Severity.INFO, fact, "move from one machine, and say which: the one with this state directory")
+    fix = "move from one machine, and say which: the one with this state directory; or share the state: --state ADDRESS"
+    group.expect(runs.state.shared is not None, "", Severity.INFO, fact, fix)
     return group
 
 

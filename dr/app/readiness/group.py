@@ -7,7 +7,7 @@ from typing import Literal
 from dr.model.status import CheckFinding, CheckGroup
 from dr.model.words import Severity
 
-Name = Literal["runbook", "credentials", "world", "freshness"]
+Name = Literal["runbook", "dependencies", "credentials", "world", "freshness"]
 
 
 class Group:

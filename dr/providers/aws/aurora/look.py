@@ -1,0 +1,218 @@
+"""What one region says of its side of the global database, in a few calls at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from threading import Lock
+from typing import Any, TypeVar
+
+from dr.errors import Permanent, StepError
+from dr.providers.aws.aurora.calls import ALARMS, CLUSTERS, GLOBAL, INSTANCES, PARAMETERS
+from dr.providers.aws.aurora.config import AuroraConfig
+from dr.providers.aws.config import region_of
+from dr.providers.aws.hub import Aws
+from dr.providers.aws.metrics import Metrics, Question, Value
+from dr.providers.aws.place import Place
+
+T = TypeVar("T")
+
+RPO_PARAMETER = "rds.global_db_rpo"
+LAG = "AuroraGlobalDBReplicationLag"
+_SLOW_SECONDS = 300.0
+"""Parameters and alarms change when people change them: asked every five minutes."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A cluster of the global database, as one region sees it."""
+
+    arn: str
+    writer: bool
+    synchronization: str
+
+    @property
+    def code(self) -> str:
+        """Its AWS region."""
+        return region_of(self.arn)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The global database as one region knows it. moving_to: ARN of the member that a failover or switchover leads to now."""
+
+    status: str
+    members: tuple[Member, ...]
+    moving_to: str = ""
+
+    def member(self, place: Place) -> Member | None:
+        """The one of a region."""
+        return next((item for item in self.members if item.code == place.code), None)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What changes seldom. rpo: seconds of ``rds.global_db_rpo`` where somebody set it. alarms: names of alarms on the lag.
+
+    Both are None where they could not be asked."""
+
+    rpo: int | None
+    alarms: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class Side:
+    """One region's side. whole: None: its cluster stands alone, or there is none. instances: identifier → status."""
+
+    region: str
+    whole: Whole | None
+    member: Member | None
+    arn: str
+    status: str
+    version: str
+    endpoint: str
+    parameter_group: str
+    instances: Mapping[str, str]
+    lag: Value | None
+    settled: Settled
+
+    @property
+    def available(self) -> int:
+        """Instances that work."""
+        return sum(status == "available" for status in self.instances.values())
+
+    @property
+    def writes(self) -> bool:
+        """It is the writer of the global database, or stands alone."""
+        return self.member.writer if self.member is not None else bool(self.arn)
+
+
+def questions(place: Place, cluster: str, source: Place) -> tuple[Question, ...]:
+    """The lag of a secondary. CloudWatch files it under the cluster and where its data comes from; also without that."""
+    own = ("DBClusterIdentifier", cluster)
+    return (
+        Question("AWS/RDS", LAG, (own, ("SourceRegion", source.code))),
+        Question("AWS/RDS", LAG, (own,)),
+    )
+
+
+def whole(aws: Aws, place: Place, name: str) -> Whole | None:
+    """The global database as a region knows it; None: it knows none of that name. Raises StepError."""
+    answer = aws.read(place, GLOBAL, GlobalClusterIdentifier=name)
+    found = next(iter(answer["GlobalClusters"]), None)
+    if found is None:
+        return None
+    members = tuple(
+        Member(str(item["DBClusterArn"]), bool(item.get("IsWriter")), str(item.get("SynchronizationStatus", "")))
+        for item in found.get("GlobalClusterMembers", ())
+    )
+    under_way = found.get("FailoverState") or {}
+    going = under_way.get("Status") in ("pending", "failing-over")
+    return Whole(str(found.get("Status", "")), members, str(under_way.get("ToDbClusterArn", "")) if going else "")
+
+
+def cluster(aws: Aws, place: Place, name: str) -> Mapping[str, Any] | None:
+    """A region's cluster as described; None: there is none. Raises StepError."""
+    try:
+        answer = aws.read(place, CLUSTERS, DBClusterIdentifier=name)
+    except Permanent as error:
+        if "DBClusterNotFoundFault" in error.message:
+            return None
+        raise
+    found: Mapping[str, Any] | None = next(iter(answer["DBClusters"]), None)
+    return found
+
+
+def instances(aws: Aws, place: Place, name: str) -> dict[str, str]:
+    """The instances of a cluster and their states. Raises StepError."""
+    pages = aws.pages(place, INSTANCES, Filters=[{"Name": "db-cluster-id", "Values": [name]}])
+    return {str(item["DBInstanceIdentifier"]): str(item["DBInstanceStatus"]) for page in pages for item in page["DBInstances"]}
+
+
+class Looker:
+    """Looks at one region at a time. Threads may use it at once."""
+
+    def __init__(self, aws: Aws, config: AuroraConfig, places: Mapping[str, Place]) -> None:
+        self._aws, self._config, self._places = aws, config, places
+        self._metrics = Metrics.of(aws)
+        self._settled: dict[str, tuple[float, Settled]] = {}
+        self._lock = Lock()
+        for region, place in places.items():
+            self._metrics.register(place, *self._questions(region))
+
+    def look(self, place: Place) -> Side:
+        """A region's side, now. Raises StepError."""
+        region, name = place.region, self._config.regions[place.region].cluster
+        start, aws = self._aws.start, self._aws
+        answers = start(partial(self._whole, place)), start(partial(cluster, aws, place, name)), start(partial(instances, aws, place, name))
+        lag = start(partial(self._lag, place))
+        found_whole, described, running = answers[0].result(), answers[1].result() or {}, answers[2].result()
+        group = str(described.get("DBClusterParameterGroup", ""))
+        return Side(
+            region=region, whole=found_whole, member=found_whole.member(place) if found_whole is not None else None,
+            arn=str(described.get("DBClusterArn", "")), status=str(described.get("Status", "")),
+            version=str(described.get("EngineVersion", "")), endpoint=str(described.get("Endpoint", "")), parameter_group=group,
+            instances=running, lag=_or_none(lag),
+            settled=self._seldom(place, group),
+        )  # fmt: skip
+
+    def recovery_point(self, place: Place) -> datetime | None:
+        """The newest moment whose data the region holds, by its own CloudWatch; None: it says nothing. Raises StepError."""
+        value = self._lag(place)
+        return value.at - timedelta(milliseconds=value.value) if value is not None else None
+
+    def _whole(self, place: Place) -> Whole | None:
+        try:
+            return whole(self._aws, place, self._config.global_cluster)
+        except Permanent as error:
+            if "GlobalClusterNotFoundFault" in error.message:
+                return None
+            raise
+
+    def _questions(self, region: str) -> tuple[Question, ...]:
+        source = self._places[self._config.other(region)]
+        return questions(self._places[region], self._config.regions[region].cluster, source)
+
+    def _lag(self, place: Place) -> Value | None:
+        values = (self._metrics.newest(place, question) for question in self._questions(place.region))
+        return next((value for value in values if value is not None), None)
+
+    def _seldom(self, place: Place, group: str) -> Settled:
+        now = self._aws.site.clock.monotonic()
+        with self._lock:
+            known = self._settled.get(place.region)
+        if known is not None and now - known[0] < _SLOW_SECONDS:
+            return known[1]
+        rpo, alarms = self._aws.start(partial(self._rpo, place, group)), self._aws.start(partial(self._alarms, place))
+        found = Settled(_or_none(rpo), _or_none(alarms))
+        with self._lock:
+            self._settled[place.region] = now, found
+        return found
+
+    def _rpo(self, place: Place, group: str) -> int | None:
+        if not group:
+            return None
+        for page in self._aws.pages(place, PARAMETERS, DBClusterParameterGroupName=group, Source="user"):
+            for item in page["Parameters"]:
+                if item.get("ParameterName") == RPO_PARAMETER and str(item.get("ParameterValue", "")).isdigit():
+                    return int(item["ParameterValue"])
+        return None
+
+    def _alarms(self, place: Place) -> tuple[str, ...]:
+        found: list[str] = []
+        for question in self._questions(place.region):
+            dimensions = [{"Name": name, "Value": value} for name, value in question.dimensions]
+            answer = self._aws.read(place, ALARMS, Namespace=question.namespace, MetricName=question.name, Dimensions=dimensions)
+            found += [str(item["AlarmName"]) for item in answer["MetricAlarms"]]
+        return tuple(found)
+
+
+def _or_none(asked: Future[T]) -> T | None:
+    """What is worth nothing where it cannot be asked."""
+    try:
+        return asked.result()
+    except StepError:
+        return None

@@ -1,0 +1,192 @@
+"""boto3 clients: made once for each place and service, shared by threads; one that reads and one that acts.
+
+boto3 is imported when the first client is made (225–340 ms): what never calls AWS never pays for it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from dr.errors import Permanent
+from dr.model.runbook import AwsRole
+from dr.ports import Clock, Secrets
+from dr.providers.aws.place import Place
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+    from botocore.session import Session
+
+CONNECT_SECONDS = 1.0
+READ_SECONDS, ACT_SECONDS = 4.0, 30.0
+"""Until an answer to a read; to an act, which is sent once, and whose late answer is worth more than a doubt."""
+_READS = 3
+"""Attempts of a read, by boto3's mode ``standard``. ``adaptive`` holds up every thread of the process for the throttling of one."""
+GONE_SECONDS = 5.0
+"""So long nobody tries an endpoint again that could not be reached: a dead region costs a time-out once, not one for each step."""
+_CONNECTIONS = 64
+
+
+class Gone:
+    """Which endpoints could not be reached a moment ago. Threads may ask and tell at once.
+
+    An endpoint that takes connections and answers nothing is gone, too, once one request has waited in vain and nobody was answered since
+    that request was sent.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until: dict[str, float] = {}
+        self._answered: dict[str, float] = {}
+        self._lock = Lock()
+
+    def tell(self, host: str, problem: BaseException | None) -> None:
+        """What came of a request: None: an answer, whichever."""
+        from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
+
+        now = self._clock.monotonic()
+        with self._lock:
+            if problem is None:
+                self._answered[host] = now
+                self._until.pop(host, None)
+                return
+            away = isinstance(problem, (ConnectTimeoutError, EndpointConnectionError)) and not isinstance(problem, _Spared)
+            mute = isinstance(problem, ReadTimeoutError) and self._answered.get(host, -1.0) < now - READ_SECONDS
+            if away or mute:
+                self._until[host] = now + GONE_SECONDS
+
+    def is_gone(self, host: str) -> bool:
+        """Whether to spare the attempt."""
+        with self._lock:
+            return self._until.get(host, -1.0) > self._clock.monotonic()
+
+
+class _Spared:
+    """Marks an error of ours that stands for an attempt that was not made."""
+
+
+class Clients:
+    """All clients of a process.
+
+    Args:
+        secrets: where the external ids of roles come from.
+    """
+
+    def __init__(self, clock: Clock, secrets: Secrets) -> None:
+        self._secrets, self.gone = secrets, Gone(clock)
+        self._sessions: dict[tuple[str, str, AwsRole | None], Session] = {}
+        self._made: dict[tuple[Place, str, bool], BaseClient] = {}
+        self._lock = Lock()
+        self._loader: Any = None
+
+    def of(self, place: Place, service: str, *, act: bool, home: str = "") -> BaseClient:
+        """The client. Making one reads files, and takes on a role where one is named; nothing else is called.
+
+        Args:
+            home: the AWS region of an API that lives in one region only.
+
+        Raises:
+            Permanent: no such profile, or no credentials; CredentialMissing: the external id is not there.
+        """
+        key = (place._replace(code=home or place.code), service, act)
+        if (made := self._made.get(key)) is not None:  # whoever has a call to make does not wait for those who make clients
+            return made
+        with self._lock:  # botocore's sessions are not safe to share
+            if key not in self._made:
+                self._made[key] = self._make(key[0], service, act=act)
+            return self._made[key]
+
+    def close(self) -> None:
+        """Closes all connections; safe to call twice."""
+        with self._lock:
+            made, self._made = self._made, {}
+        for client in made.values():
+            client.close()
+
+    def _make(self, place: Place, service: str, *, act: bool) -> BaseClient:
+        from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
+
+        from dr import __version__
+
+        try:
+            session = self._session(place)
+            config = Config(
+                connect_timeout=CONNECT_SECONDS,
+                read_timeout=ACT_SECONDS if act else READ_SECONDS,
+                retries={"mode": "standard", "total_max_attempts": 1 if act else _READS},
+                max_pool_connections=_CONNECTIONS,
+                user_agent_extra=f"dr/{__version__}",
+            )
+            where = {"region_name": place.code, "endpoint_url": place.endpoint or None}
+            client = session.create_client(service, config=config, **where)
+            if _is_address(client.meta.endpoint_url):  # "123456789012.127.0.0.1" is no host
+                client = session.create_client(service, config=config.merge(Config(inject_host_prefix=False)), **where)
+        except BotoCoreError as error:
+            hint = f"aws configure list --profile {place.profile}" if place.profile else "aws configure list; or name regions.*.aws.profile"
+            raise Permanent(f"{place}: no way to call {service}: {error}", hint=hint) from None
+        client.meta.events.register_first("before-send", self._spare)
+        client.meta.events.register_first("needs-retry", self._heard)
+        return client
+
+    def _session(self, place: Place) -> Session:
+        key = (place.profile, place.code if place.role else "", place.role)
+        if key not in self._sessions:
+            session = self._new_session(place)
+            if place.role is not None:
+                session = self._as_role(session, place)
+            self._sessions[key] = session
+        return self._sessions[key]
+
+    def _new_session(self, place: Place) -> Session:
+        """A session that shares what was read of the services' models with all others: those are megabytes of JSON."""
+        import botocore.session
+
+        session = botocore.session.Session(profile=place.profile or None)
+        if self._loader is None:
+            self._loader = session.get_component("data_loader")
+        session.register_component("data_loader", self._loader)
+        return session
+
+    def _as_role(self, base: Session, place: Place) -> Session:
+        """A session whose credentials are those of the role, taken on through the region's own STS, and renewed in time."""
+        from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+
+        assert place.role is not None
+        more: dict[str, str] = {"RoleSessionName": "dr"}
+        if place.role.external_id is not None:
+            more["ExternalId"] = self._secrets.get(place.role.external_id)
+
+        def create(service: str, **options: Any) -> BaseClient:
+            return base.create_client(service, **{**options, "region_name": place.code})
+
+        fetcher = AssumeRoleCredentialFetcher(create, base.get_credentials(), place.role.arn, extra_args=more)
+        session = self._new_session(place)
+        # botocore has no public way to hand credentials that renew themselves to a session
+        session._credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
+        return session
+
+    def _spare(self, request: Any, **_: object) -> None:
+        from botocore.exceptions import EndpointConnectionError
+
+        host = urlsplit(request.url).netloc
+        if self.gone.is_gone(host):
+            spared = type("Spared", (EndpointConnectionError, _Spared), {})
+            raise spared(endpoint_url=f"https://{host}")
+
+    def _heard(self, request_dict: Mapping[str, Any], caught_exception: BaseException | None, **_: object) -> None:
+        host = urlsplit(request_dict["url"]).netloc
+        self.gone.tell(host, caught_exception)
+        if caught_exception is not None and self.gone.is_gone(host):
+            raise caught_exception  # boto3 would sleep up to three seconds between attempts that are spared
+
+
+def _is_address(url: str) -> bool:
+    try:
+        ipaddress.ip_address(urlsplit(url).hostname or "")
+    except ValueError:
+        return False
+    return True

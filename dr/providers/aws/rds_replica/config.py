@@ -1,0 +1,36 @@
+"""What a runbook says about an RDS instance with a cross-region read replica."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from dr.model.base import Frozen
+from dr.providers.aws.config import AwsConfig
+
+_IDENTIFIER = r"^[a-zA-Z](-?[a-zA-Z0-9])*$"
+_GROUP = r"^sg-[0-9a-f]+$"
+
+
+class RegionInstance(Frozen):
+    """One region's instance.
+
+    instance: its identifier, whichever side is the replica. security_groups: those with which its clients reach it.
+    quarantine: a security group that lets nobody in: what fences it, as long as its region answers. instance_class, kms_key: of a replica
+    that is made anew after a failover.
+    """
+
+    instance: str = Field(pattern=_IDENTIFIER, max_length=58)
+    security_groups: tuple[str, ...] = ()
+    quarantine: str | None = Field(None, pattern=_GROUP)
+    instance_class: str | None = Field(None, pattern=r"^db\.[a-z0-9.]+$")
+    kms_key: str | None = None
+
+
+class ReplicaConfig(AwsConfig):
+    """Settings of the kind ``aws.rds-read-replica``."""
+
+    regions: dict[str, RegionInstance] = Field(min_length=2, max_length=2)
+
+    def other(self, region: str) -> str:
+        """The region that is not this one."""
+        return next(name for name in self.regions if name != region)
