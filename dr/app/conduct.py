@@ -6,21 +6,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from pathlib import Path
 
-from dr import __version__
 from dr.app import outlook
 from dr.app.platform import Books, Platform
 from dr.app.runs import Request, Runs
+from dr.app.since import outage_began, told
 from dr.app.state import State
-from dr.config.runbook import document
 from dr.engine import guards
 from dr.engine.planner import operations
 from dr.engine.runner import Runner
 from dr.engine.state import RunState
 from dr.errors import DrError, NeedsOperator, NotThere, Refused, RunInFlight, StateLost, StateUnreadable
 from dr.model.base import show_duration
-from dr.model.events import Accepted, CancelRequested, Event, OutageKnownFrom, Resumed, RunEnded, RunStarted, Turned
+from dr.model.events import Accepted, CancelRequested, Event, Resumed, RunEnded, RunStarted, Turned
 from dr.model.lease import Held, Life
 from dr.model.plan import Acceptance, Plan
 from dr.model.report import RunReport
@@ -80,8 +80,9 @@ class Conductor:
             return self._again(platform, request, open_run, hooks)
         if request.to is not None:
             platform.warm(platform.region(request.to))
-        known = len(self.state.journal.runs(platform.runbook.name))
+        known = next(self.state.journal.newest(platform.runbook.name), None)
         seen = self._look(platform, request)
+        request = self.runs.the_rest(platform, request, seen)
         planned = self.runs.plan(platform, request, seen)
         if request.intent is Intent.FAILOVER and guards.maybe_slow(planned.plan, planned.plan.guards):
             seen = outlook.look(platform)  # it waits for nothing that is slow, unless the answer is no for that alone
@@ -104,10 +105,11 @@ class Conductor:
                 return self.start(platform, request, hooks)
             raise
         with giving_back(lease):
-            begun = [item for item in self.state.journal.runs(platform.runbook.name)[known:] if not self._steps_aside(item, request)]
-            if begun:
-                text = f"run {begun[-1]} was started meanwhile; nothing was touched"
-                raise Refused(text, hint=f"dr runs {begun[-1]}, then give the command again")
+            since = takewhile(lambda item: known is None or item.run_id != known.run_id, self.state.journal.newest(platform.runbook.name))
+            begun = next((item.run_id for item in since if not self._steps_aside(item.run_id, request)), None)
+            if begun is not None:
+                text = f"run {begun} was started meanwhile; nothing was touched"
+                raise Refused(text, hint=f"dr runs {begun}, then give the command again")
             first = self._first(platform, request, seen, plan, epoch)
             hooks.on_start(run_id)
             return self._run(platform, RunState(run_id), planned.operations, [first], lease, request.actor, hooks)
@@ -122,16 +124,14 @@ class Conductor:
 
     def _first(self, platform: Platform, request: Request, seen: outlook.Outlook, plan: Plan, epoch: int) -> RunStarted:
         now = self.state.clock.now()
-        began, known_from = _outage_began(request, seen, plan)
         before = self.runs.cut_short(platform.runbook.name) if request.intent is Intent.FAILOVER else None
-        left = _left_by(before) if before is not None and before.current_plan.target == plan.target else None
-        if left is not None and request.outage_began is None and seen.primary != plan.source and (began is None or left < began):
-            began, known_from = left, "cut-short"  # nobody saw it end since; somebody may have put service back by hand
+        began, known_from = outage_began(request, seen, plan, before)
         return RunStarted(
-            plan=plan, document=document(platform.runbook), runbook_path=platform.runbook.path, actor=request.actor,
-            holder=self.state.holder, epoch=epoch, tool_version=__version__, acceptances=request.acceptances, reason=request.reason,
+            plan=plan, document=self.books.document(platform.runbook), runbook_path=platform.runbook.path, actor=request.actor,
+            reason=request.reason,
+            holder=self.state.holder, epoch=epoch, tool_version=self.state.tool_version, acceptances=request.acceptances,
             outage_began=began, detected=None if began is None else max(began, seen.detected or seen.at), decided=now,
-            samples_from=known_from, only=request.only,
+            samples_from=known_from, only=request.only, asked=request.asked,
         )  # fmt: skip
 
     def _only_said(
@@ -142,7 +142,7 @@ class Conductor:
         first = self._first(platform, request, seen, plan.model_copy(update={"steps": (), "schedule": {}, "critical_path": ()}), 0)
         now = self.state.clock.now()
         self.state.journal.append(run_id, [(now, first), (now, RunEnded(outcome=outcome, reason=reason))])
-        return self.runs.report(run_id)
+        return self.runs.report(run_id, keep=True)
 
     def _again(self, platform: Platform, request: Request, run_id: str, hooks: Hooks) -> RunReport:
         """A run of this runbook has not ended: turn it, go on with it, or refuse."""
@@ -160,13 +160,14 @@ class Conductor:
                 return self._turn(kept, request, state, held, hooks)
             finally:
                 kept.close()
-        since = state.started_at.isoformat() if state.started_at else ""
+        started = state.started_at.isoformat() if state.started_at else ""
         if held:
-            raise RunInFlight(platform.runbook.name, run_id, state.holder, since)
-        same = request.intent is plan.intent and (request.to or plan.target) == plan.target
+            raise RunInFlight(platform.runbook.name, run_id, state.holder, started)
+        asked = None if state.started is None else state.started.asked
+        same = request.intent in (plan.intent, asked) and (request.to or plan.target) == plan.target
         if same and self._same_parts(state, request):
             return self.resume(run_id, actor=request.actor, acceptances=request.acceptances, hooks=hooks)
-        raise RunInFlight(platform.runbook.name, run_id, state.holder, since, held=False)
+        raise RunInFlight(platform.runbook.name, run_id, state.holder, started, held=False)
 
     @staticmethod
     def _same_parts(state: RunState, request: Request) -> bool:
@@ -206,8 +207,9 @@ class Conductor:
             )
         if not hooks.confirm(plan, request.outage_began or seen.outage_began):
             raise Refused("not confirmed; nothing was touched")
+        began, known_from = told(request, seen)
         turned = Turned(
-            plan=plan, actor=request.actor, reason=request.reason, outage_began=request.outage_began or seen.outage_began,
+            plan=plan, actor=request.actor, reason=request.reason, outage_began=began, samples_from=known_from,
             look_again=state.rolling_back,
         )  # fmt: skip
         events: list[Event] = [*(Accepted(acceptance=item) for item in request.acceptances), turned]
@@ -248,12 +250,15 @@ class Conductor:
             if grown != head:
                 state, head = self.runs.history(run_id).state, grown
             live = self.state.lease().look(state.current_plan.runbook)
-            if state.status is RunStatus.ENDED or live is None or not live.alive or live.run_id != run_id:
+            # an ended run's process gives its lease back a moment later: who comes next is not to find it held
+            if live is None or not live.alive or live.run_id != run_id:
                 return self.runs.report(run_id)
             now = self.state.clock.monotonic()
             if last is None or (live.epoch, live.renewal) != (last.epoch, last.renewal):
                 last, since = live, now
             elif now - since > live.lasts.total_seconds():
+                if state.status is RunStatus.ENDED:
+                    return self.runs.report(run_id)
                 end_it = f"end it where it hangs ({live.holder}), then " if live.life is Life.ALIVE else ""
                 raise NeedsOperator(
                     f"nobody answers: {live.holder} holds run {run_id} and gave no sign of life for {show_duration(live.lasts)}; "
@@ -302,20 +307,20 @@ class Conductor:
         with giving_back(lease):
             state = self.runs.fold(state.run_id)  # what the last holder wrote before it went
             crashed = state.status is not RunStatus.PAUSED
-            operations = self._operations(platform, state.current_plan)
+            operations = self._operations(platform, state.current_plan, state)
             dropped = self.state.inbox.drop(state.run_id, before, _OVERTAKEN)
             # acceptances count from the first step on, and whatever else was asked for comes from the new holder's epoch
             resumed = Resumed(
                 actor=actor, holder=self.state.holder, epoch=epoch, runbook_changed=self._changed(state), crashed=crashed,
-                dropped=tuple(_asked(event) for event in dropped),
+                dropped=tuple(_asked(event) for event in dropped), tool_version=self.state.tool_version,
             )  # fmt: skip
             given = [event for event in events if isinstance(event, Accepted)]
             first = [*given, resumed, *(event for event in events if not isinstance(event, Accepted))]
             hooks.on_start(state.run_id)
             return self._run(platform, state, operations, first, lease, actor, hooks)
 
-    def _operations(self, platform: Platform, plan: Plan) -> Mapping[str, Operation]:
-        """Operations for a plan that was made earlier, by step id.
+    def _operations(self, platform: Platform, plan: Plan, state: RunState) -> Mapping[str, Operation]:
+        """Operations for a plan that was made earlier in a run, by step id.
 
         Raises:
             Refused: this version of a kind has no such step any more.
@@ -324,9 +329,10 @@ class Conductor:
         rebuilt = operations(platform.runbook, chains, plan.intent, plan.target)
         missing = [spec.id for spec in plan.steps if spec.id not in rebuilt]
         if missing:
+            first = self.state.tool_version if state.started is None else state.started.tool_version
             raise Refused(
-                f"this version of dr ({__version__}) does not know the steps {', '.join(missing)} of the run",
-                hint="go on with the version that started it (dr runs RUN --json: tool_version)",
+                f"this version of dr ({self.state.tool_version}) does not know the steps {', '.join(missing)} of the run",
+                hint=f"go on with dr {first}, which started it",
             )
         return rebuilt
 
@@ -336,16 +342,19 @@ class Conductor:
     ) -> RunReport:  # fmt: skip
         runner = Runner(
             state, operations, journal=self.state.journal, lease=lease, inbox=self.state.inbox, clock=self.state.clock, actor=actor,
-            replan=lambda plan: self._operations(platform, plan), say=hooks.say, threads=self.state.threads,
+            replan=lambda plan: self._operations(platform, plan, state), say=hooks.say, threads=self.state.threads,
             rhythm=self.state.rhythm,
         )  # fmt: skip
         hooks.on_runner(runner)
         try:
             runner.run(first)
-            return self.runs.report(state.run_id)
+            return self.runs.report(state.run_id, keep=True)
         except StateLost as error:
             raise StateLost(error.message, hint=f"{error.hint}; with room again: {self._go_on(state.run_id)}") from error
-        except StateUnreadable as error:  # no refusal: it has acted
+        except StateUnreadable as error:
+            if not runner.wrote:
+                raise StateUnreadable(f"{error.message}; nothing was touched", hint=error.hint) from error
+            # no refusal: it has acted
             text = f"run {state.run_id} has acted, and how far it came cannot be read: {error.message}"
             raise StateLost(text, hint=error.hint) from error
 
@@ -367,31 +376,6 @@ def _asked(event: Event) -> str:
     who = f"cancel by {event.actor}" if isinstance(event, CancelRequested) else event.event
     reason = getattr(event, "reason", "")
     return f"{who}: {reason}" if reason else who
-
-
-def _left_by(move: RunState) -> datetime | None:
-    """Since when service is away because of a move that was cancelled half-way: of a planned one since its freeze."""
-    froze = [step.started_at for step in move.steps.values() if step.spec.verb in (Verb.FREEZE, Verb.FENCE) and step.started_at is not None]
-    return move.outage_began or min(froze, default=None)
-
-
-def _outage_began(request: Request, seen: outlook.Outlook, plan: Plan) -> tuple[datetime | None, OutageKnownFrom]:
-    """When the outage began, and who says so; None where service is still there, or nobody can say.
-
-    Where nobody watched and nobody told, the primary was there at the recovery point at least: the RTA counts from then, as a bound.
-    """
-    if request.intent is not Intent.FAILOVER:
-        return None, ""
-    if request.outage_began is not None:
-        return request.outage_began, "operator"
-    if seen.outage_began is not None:
-        return seen.outage_began, "monitor"
-    if seen.primary == plan.source:
-        return None, ""  # the fence will take service away
-    if seen.last_beat is not None:
-        return seen.last_beat, "monitor"  # decided before the next heartbeat could fail
-    points = [item.recovery_point for item in seen.exposures.values() if item.recovery_point is not None]
-    return (min(points), "recovery-point") if points else (None, "")
 
 
 def _new_id(clock: Clock) -> str:

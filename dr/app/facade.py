@@ -35,10 +35,11 @@ class App:
     Args:
         directory: the state directory; created by the first command that writes.
         world: where this process acts: ``live``, or the world of a drill.
+        shared: see ``State``.
     """
 
-    def __init__(self, directory: Path, world: str = "live") -> None:
-        self.state = State(directory, world=world)
+    def __init__(self, directory: Path, world: str = "live", shared: str | None = None) -> None:
+        self.state = State(directory, world=world, shared=shared)
         self.runs = Runs(self.state)
 
     @cached_property
@@ -69,7 +70,8 @@ class App:
 
     def plan(self, platform: Platform, intent: Intent, to: str | None, *, only: Sequence[str] = ()) -> Plan:
         """What would be done; touches nothing. Without steps where the target is primary already. Raises UsageError, Refused."""
-        request, seen = Request(intent, to, actor="", only=tuple(only)), outlook.look(platform)
+        seen = outlook.look(platform)
+        request = self.runs.the_rest(platform, Request(intent, to, actor="", only=tuple(only)), seen)
         plan = self.runs.plan(platform, request, seen).plan
         if not self.runs.already(platform, request, seen, plan):
             return plan
@@ -104,11 +106,11 @@ class App:
         """``dr.status/1``."""
         return looking.status(self.runs, platform)
 
-    def check(self, platform: Platform, *, offline: bool) -> CheckReport:
-        """``dr.check/1``: the readiness report; ``offline``: of the file alone."""
+    def check(self, platform: Platform, *, offline: bool, lost: str | None = None) -> CheckReport:
+        """``dr.check/1``: the readiness report; ``offline``: of the file alone. Raises UsageError: no region ``lost``."""
         from dr.app.readiness import check
 
-        return check(self.runs, platform, offline=offline)
+        return check(self.runs, platform, offline=offline, lost=lost)
 
     def lag(self, platform: Platform) -> LagReport:
         """``dr.lag/1``: one sample of each component that replicates, taken now."""
@@ -167,8 +169,14 @@ class App:
         monitor: Callable[[Path], AbstractContextManager[object]],
         say: Callable[[str], None],
         seed: int | None = None,
+        runbook: Path | None = None,
     ) -> DrillReport:
-        """Plays a scenario in a world that is ended always. ``monitor`` watches a runbook while it is open; ``seed``: of a simulated world.
+        """Plays a scenario in a world that is ended always.
+
+        Args:
+            monitor: watches a runbook while it is open.
+            seed: of a simulated world.
+            runbook: with the names of this world; None: the one that the scenario names.
 
         Raises:
             FileError: the scenario is wrong.
@@ -178,7 +186,7 @@ class App:
 
         self.state.make()
         scenario = load_scenario(path)
-        runbook = runbook_path(path, scenario)
+        runbook = runbook or runbook_path(path, scenario)
         return run_drill(
             Drill(
                 scenario=scenario, runbook=str(runbook), world=world, operators=operators, journal=self.state.journal,

@@ -14,6 +14,8 @@ from dr.model.words import Outcome, StepState
 
 ENOUGH = 5
 """So many samples of a step make a distribution; with fewer its estimate counts."""
+_REAL = ("live", "lab")
+"""Worlds of drills whose durations are real; what a package brings may be an emulation."""
 _RUNS = 50
 """So many of the newest runs and drills are read."""
 
@@ -23,14 +25,14 @@ def durations(state: State, runbook: str) -> Mapping[str, Sequence[float]]:
     took: dict[str, list[float]] = {}
     for run_id in state.journal.runs(runbook)[-_RUNS:]:
         for event in _events(state, run_id):
-            if isinstance(event, StepEnded) and event.outcome is Outcome.DONE and event.acted:
+            if isinstance(event, StepEnded) and event.outcome is Outcome.DONE and event.acted and not event.owed:
                 took.setdefault(event.step, []).append(event.duration.total_seconds())
     for path in kept(state.directory)[-_RUNS:]:
         try:
             report = read(path)
         except StateUnreadable:  # of an older version: dr report says so, here there is only less to learn from
             continue
-        for step in (step for run in report.runs if run.runbook == runbook and report.world != "sim" for step in run.steps):
+        for step in (step for run in report.runs if run.runbook == runbook and report.world in _REAL for step in run.steps):
             if step.state is StepState.DONE and step.duration_seconds is not None:
                 took.setdefault(step.id, []).append(step.duration_seconds)
     return {step: tuple(values) for step, values in sorted(took.items()) if len(values) >= ENOUGH}

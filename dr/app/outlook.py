@@ -20,7 +20,8 @@ class Outlook:
 
     outage_began: the last acknowledged heartbeat before the failures that still go on; None while writes are accepted or
         where nobody watched. detected: the first failure. last_beat: the newest heartbeat that every component acknowledged, whether
-        or not one has failed since; None where nobody watches now.
+        or not one has failed since; None where nobody watches now. late_beat: the heartbeat that dates the outage, or would, was followed
+        by nothing for longer than usual: it is a bound.
     """
 
     at: datetime
@@ -29,6 +30,7 @@ class Outlook:
     outage_began: datetime | None
     detected: datetime | None
     last_beat: datetime | None = None
+    late_beat: bool = False
 
     @property
     def primary(self) -> str | None:
@@ -50,7 +52,10 @@ def look(platform: Platform) -> Outlook:
     now = platform.site.clock.now()
     beats = platform.site.samples.beats(platform.runbook.name, now - _LOOK_BACK)
     began, detected = lag.outage(beats, watched_until=now - lag.STALE_AFTER)
-    return Outlook(now, views, exposures(platform, views, now), began, detected, lag.last_beat(beats, watched_until=now - lag.STALE_AFTER))
+    last = lag.last_beat(beats, watched_until=now - lag.STALE_AFTER)
+    dating = began or last
+    late = dating is not None and lag.late(beats, dating, now)
+    return Outlook(now, views, exposures(platform, views, now), began, detected, last, late)
 
 
 def exposures(platform: Platform, views: Sequence[ComponentView], now: datetime) -> dict[str, Exposure]:

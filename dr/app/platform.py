@@ -80,6 +80,12 @@ class Books:
 
         return from_document(document)
 
+    def document(self, runbook: Runbook) -> Json:
+        """What a run keeps of its runbook, for ``restore``."""
+        from dr.config.runbook import document
+
+        return document(runbook)
+
     def build(self, runbook: Runbook, state: State) -> Platform:
         """Its kinds, wired. Raises as ``build``."""
         return build(runbook, state)

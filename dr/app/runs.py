@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import islice
 
+from dr import __version__
 from dr.app import outlook
 from dr.app.platform import Platform
 from dr.app.state import State
-from dr.engine import graph, guards, machine
+from dr.engine import graph, guards
 from dr.engine.planner import LayOut, Planned, make_plan
 from dr.engine.state import RunState
-from dr.errors import NotThere, Refused, UsageError
+from dr.errors import NotThere, Refused, StateLost, StateUnreadable, UsageError
 from dr.model.events import Record, RunEnded, RunStarted, StepEnded
+from dr.model.lease import Listed
 from dr.model.plan import Acceptance, Plan
 from dr.model.report import RunReport
-from dr.model.words import Intent, Outcome, RunOutcome, Verb
+from dr.model.words import Intent, Outcome, Role, RunOutcome, Verb
 from dr.ports import Step
 from dr.report.assess import report_of
-from dr.report.debt import debt_after
+from dr.report.debt import RECKONING, Book
 from dr.report.history import History
 
 _LEARN_FROM = 20
+_REMEMBERED = 16
+_ENDS = '"step-ended"'
+"""Stands in the body of what says how long a step took; decoding all of the other records takes ten times as long."""
 _ONLY_SAID = (RunOutcome.REFUSED, RunOutcome.ALREADY)
 _MOVED_NOTHING = (*_ONLY_SAID, RunOutcome.ROLLED_BACK)
 FENCE_BUDGET = timedelta(seconds=20)
@@ -42,6 +50,8 @@ class Request:
     only: tuple[str, ...] = ()
     fence_only: bool = False
     """Of the chains the fences alone, once each and for a short while (``fencing``)."""
+    asked: Intent | None = None
+    """What was typed, where it is not the intent (``Runs.the_rest``)."""
 
 
 @dataclass
@@ -53,6 +63,8 @@ class Runs:
     laid_out: LayOut | None = None
     read_back: dict[str, History] = field(default_factory=dict)
     """What was read last of each run."""
+    reckoned: dict[str, Book] = field(default_factory=dict)
+    """What was reckoned last, by the key of its last run. None of these books is changed any more."""
 
     def records(self, run_id: str) -> Sequence[Record]:
         """All records of a run. Raises NotThere."""
@@ -63,41 +75,74 @@ class Runs:
 
     def fold(self, run_id: str) -> RunState:
         """The state of a run, from its journal. Raises NotThere."""
-        return machine.fold(((datetime.fromisoformat(item.at), item.event) for item in self.records(run_id)), run_id)
+        return self.history(run_id).state.copy()
 
-    def report(self, run_id: str) -> RunReport:
-        """``dr.run/1``. Raises NotThere."""
+    def report(self, run_id: str, *, keep: bool = False) -> RunReport:
+        """``dr.run/1``. ``keep``: what is owed after it is kept for who asks next, where that can be written. Raises NotThere."""
         history = self.history(run_id)
-        earlier = self.that_did_something(history.state.current_plan.runbook, before=run_id)
-        return report_of(history, self.state.journal.path, debt_after([*earlier, history]))
+        book = self.book(history.state.current_plan.runbook, through=run_id, keep=keep and history.state.ended_at is not None)
+        return report_of(history, self.state.journal.path, book.owed())
 
     def history(self, run_id: str) -> History:
         """A run, read back, to be looked at only (``fold`` gives a state of one's own). Raises NotThere, StateUnreadable."""
         records = self.records(run_id)
         known = self.read_back.get(run_id)
         if known is None or known.head != records[-1].hash:  # the last hash stands for all that is before it
-            known = self.read_back[run_id] = History.read(records)
+            place = 0 if known is None else len(known.events)
+            grown = known is not None and place <= len(records) and records[place - 1].hash == known.head
+            known = self.read_back[run_id] = History.read(records, known if grown else None)
         return known
 
-    def that_did_something(self, runbook: str, *, before: str | None = None) -> list[History]:
-        """The runs of a runbook, oldest first, up to ``before``; what was only said (a refusal) left nothing."""
-        found = []
-        for item in self.state.journal.listing(runbook):
-            if item.run_id == before:
-                break
+    def book(self, runbook: str, *, through: str | None = None, keep: bool = False) -> Book:
+        """The debt that the runs of a runbook left, ``through`` the last one; what was kept of it is not reckoned again."""
+        journal = self.state.journal
+        every = [item for item in journal.listing() if item.runbook == runbook]
+        listed = every[: next((number for number, item in enumerate(every, start=1) if item.run_id == through), None)]
+        keys = _keys(listed)
+        done, book = self._reckoned(keys) or self._kept(keys)
+        # a list that something was reckoned from is the one that it was then; of the rest each run is looked at
+        for _ in islice(journal.newest(runbook), len(every) - done):
+            pass
+        for number, item in enumerate(listed[done:], start=done):
+            if 0 < number == len(listed) - 1:  # the newest run may grow yet
+                self._remember(keys[number - 1], book.copy())
             known = self.read_back.get(item.run_id)
             if known is None or known.head != item.head:
                 known = self.history(item.run_id)
-            if known.state.outcome not in _ONLY_SAID:
-                found.append(known)
-        return found
+            if known.state.outcome not in _ONLY_SAID:  # what was only said (a refusal) left nothing
+                book.read(known)
+        if keep and self.state.derived is not None and done < len(listed):
+            with suppress(StateLost, StateUnreadable):  # it can be reckoned from the journal at any time
+                self.state.derived.keep(keys[-1], book.dump())
+        if keys:
+            self._remember(keys[-1], book)
+        return book
+
+    def _remember(self, key: str, book: Book) -> None:
+        """For who asks every few seconds, as the monitor does."""
+        if len(self.reckoned) >= _REMEMBERED:
+            self.reckoned.clear()
+        self.reckoned[key] = book
+
+    def _reckoned(self, keys: Sequence[str]) -> tuple[int, Book] | None:
+        """The newest book that is remembered, as one's own, and of how many of these runs."""
+        place = next((place for place in range(len(keys), 0, -1) if keys[place - 1] in self.reckoned), 0)
+        return (place, self.reckoned[keys[place - 1]].copy()) if place else None
+
+    def _kept(self, keys: Sequence[str]) -> tuple[int, Book]:
+        """The newest book that was kept, and of how many of these runs. One that has grown since has another key: none is found."""
+        try:
+            found = self.state.derived.first(reversed(keys)) if self.state.derived is not None and keys else None
+            return (0, Book()) if found is None else (keys.index(found[0]) + 1, Book.load(found[1]))
+        except (StateUnreadable, ValueError):  # damaged, or of another version: the journal has it all
+            return 0, Book()
 
     def unfinished(self, runbook: str) -> str | None:
         """The run of a runbook that has not ended; there is at most one, the newest."""
-        for run_id in reversed(self.state.journal.runs(runbook)):
-            last = self.state.journal.records(run_id)[-1].event
+        for item in self.state.journal.newest(runbook):
+            last = self.state.journal.records(item.run_id)[-1].event
             if not isinstance(last, RunEnded):
-                return run_id
+                return item.run_id
             if last.outcome not in _ONLY_SAID:
                 return None
         return None
@@ -107,16 +152,35 @@ class Runs:
 
         What moves nothing (a re-protect, a fence that is tried again) or moved nothing in the end does not change that.
         """
-        for run_id in reversed(self.state.journal.runs(runbook)):
-            last = self.state.journal.records(run_id)[-1].event
+        for item in self.state.journal.newest(runbook):
+            last = self.state.journal.records(item.run_id)[-1].event
             if isinstance(last, RunEnded) and last.outcome in _MOVED_NOTHING:
                 continue
-            state = self.history(run_id).state
+            state = self.history(item.run_id).state
             if not state.current_plan.intent.moves:
                 continue
             short = state.outcome is RunOutcome.CANCELLED and state.past_no_return and state.unsatisfied
             return state if short else None
         return None
+
+    def the_rest(self, platform: Platform, request: Request, seen: outlook.Outlook) -> Request:
+        """A planned move that was cancelled past its point of no return, asked for once more: it goes on forward.
+
+        Its source has nothing to hand over any more where the target leads everything that holds data. What is left of it are a failover's
+        steps then, and they lose nothing. Everywhere else, and for everything else, the request as it is.
+        """
+        short = self.cut_short(platform.runbook.name) if request.intent.planned and not request.only else None
+        if short is None or short.started is None or request.intent is not (short.started.asked or short.started.plan.intent):
+            return request
+        target = short.current_plan.target
+        leads = {view.component: view.primary for view in seen.views}
+        if self.regions_of(platform, request.intent, request.to, None)[1] != target or not seen.exposures:
+            return request
+        if any(leads.get(name) != target for name in seen.exposures):
+            return request
+        why = f"the rest of run {short.run_id}, which was cancelled past its point of no return"
+        reason = f"{request.reason}; {why}" if request.reason else why
+        return replace(request, intent=Intent.FAILOVER, to=target, asked=request.intent, reason=reason)
 
     def regions_of(self, platform: Platform, intent: Intent, to: str | None, primary: str | None) -> tuple[str, str]:
         """Source and target of an intent.
@@ -162,25 +226,37 @@ class Runs:
         )  # fmt: skip
 
     def already(self, platform: Platform, request: Request, seen: outlook.Outlook, plan: Plan) -> bool:
-        """The target is primary, and no move was cut short there: the same command touches nothing."""
+        """The target is primary, nothing is stopped there that leads nowhere else, and no move was cut short there: the same command
+        touches nothing. A failover away from it that was cancelled after its fence leaves a primary stopped, and that is not well."""
         short = self.cut_short(platform.runbook.name)
         there = seen.primary == plan.target and (short is None or short.current_plan.target != plan.target)
-        return plan.intent.moves and not request.only and there
+        led = [view.regions[plan.target] for view in seen.views if view.primary is None and plan.target in view.regions]
+        return plan.intent.moves and not request.only and there and all(item.role is not Role.STOPPED for item in led)
 
     def _durations(self, runbook: str, intent: Intent) -> Mapping[str, timedelta]:
         """What the steps took in earlier runs of the same intent: medians, once there are three."""
         key = f"{runbook}/{intent}"
         if key not in self.learned:
             took: dict[str, list[timedelta]] = {}
-            for run_id in reversed(self.state.journal.runs(runbook)[-_LEARN_FROM:]):
-                events = [record.event for record in self.state.journal.records(run_id)]
-                if not isinstance(events[0], RunStarted) or events[0].plan.intent is not intent:
+            for item in islice(self.state.journal.newest(runbook), _LEARN_FROM):
+                records = self.state.journal.records(item.run_id)
+                first = records[0].event
+                if not isinstance(first, RunStarted) or first.plan.intent is not intent:
                     continue
-                for event in events:
-                    if isinstance(event, StepEnded) and event.outcome is Outcome.DONE:
+                for event in (record.event for record in records if _ENDS in record.body):
+                    if isinstance(event, StepEnded) and event.outcome is Outcome.DONE and not event.owed:
                         took.setdefault(event.step, []).append(event.duration)
             self.learned[key] = {step: sorted(values)[len(values) // 2] for step, values in took.items() if len(values) >= 3}
         return self.learned[key]
+
+
+def _keys(listed: Sequence[Listed]) -> list[str]:
+    """For each of these runs a digest of all records up to its end, and of how debt is reckoned."""
+    so_far, keys = hashlib.sha256(f"debt {RECKONING} {__version__}".encode()), []
+    for item in listed:
+        so_far.update(f"{item.run_id} {item.head}\n".encode())
+        keys.append(so_far.hexdigest())
+    return keys
 
 
 def _fences(chains: Mapping[str, Sequence[Step]]) -> dict[str, Sequence[Step]]:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
+import os
 import shlex
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count, islice
+from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,19 +84,25 @@ class Setting:
 
 
 class Theatre:
-    """Plays stories of one runbook, one after the other."""
+    """Plays stories of one runbook, one after the other. ``stop``: asked often; true ends a story in the middle."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, stop: Callable[[], bool] | None = None) -> None:
         from dr.app.simulation import Studio
+        from dr.simulate.story import end_after
 
-        self.setting, self.studio = setting, Studio(setting.runbook)
+        self.setting, self.studio, self._stop = setting, Studio(setting.runbook), stop
+        home, away = _regions(self.studio.runbook)
+        moved = (Intent.FAILOVER, Intent.SWITCHOVER, Intent.REPROTECT)
+        plans = [unseen(self.studio.real, Intent.FAILBACK, away, home), *(unseen(self.studio.real, intent, home, away) for intent in moved)]
+        self._ends_after = end_after(plans, setting.measured)
 
     def story(self, number: int) -> Story:
         """The story with a number."""
         from dr.simulate import faults
         from dr.simulate.story import frame
 
-        return faults.draw(frame(self.setting.seed(number), self.setting.deployments), self.studio.runbook)
+        story = frame(self.setting.seed(number), self.setting.deployments, ends_after=self._ends_after)
+        return faults.draw(story, self.studio.runbook)
 
     def play(self, number: int, *, told: bool = False) -> tuple[Record, tuple[ToldLine, ...]]:
         """One story, and its lines where it is to be told."""
@@ -112,7 +123,7 @@ class Theatre:
         stage, outside = new_stage(self.studio, story), Outside(story)
         stage.world.measured = self.setting.measured
         try:
-            return play(stage, story, faults.CATALOGUE, [*checks.ALL(), outside]), stage, outside
+            return play(stage, story, faults.CATALOGUE, [*checks.ALL(), outside], self._stop), stage, outside
         except BUGS as error:  # one story must not cost the thousand others
             stage.broken("error", _where(error))
             stage.close()
@@ -126,14 +137,27 @@ class Theatre:
         try:
             story = shrink(lambda story: self._played(story)[0], self.story(number), rule, most=_PLAYS).story
         except ValueError as error:
-            return survey.Shorter(None, f"{error} when it is played again: no two plays of a seed may differ")
+            return survey.Shorter(None, "" if self.stopped else f"{error} when it is played again: no two plays of a seed may differ")
         played, stage, _ = self._played(story)
+        if self.stopped:
+            return survey.Shorter(None, "")
         violation = next(item for item in played.violations if item.rule == rule)
         return survey.Shorter(tuple(dict.fromkeys(fault.name for fault in story.faults)), told(stage, story, violation))
 
     def chunk(self, numbers: Sequence[int]) -> survey.Tally:
-        """Several stories."""
-        return survey.tally(self.play(number)[0] for number in numbers)
+        """Several stories; not the one in the middle of which it was to stop."""
+        found = survey.Tally()
+        for number in numbers:
+            played = self.play(number)[0]
+            if self.stopped:
+                break
+            found.add(played)
+        return found
+
+    @property
+    def stopped(self) -> bool:
+        """It was to stop."""
+        return self._stop is not None and self._stop()
 
     def close(self) -> None:
         """Forgets everything."""
@@ -182,13 +206,16 @@ class Simulating:
         theatre = self._theatre()
         try:
             record, lines = theatre.play(0, told=True)
+            self.complete = not self._stop()
+            if not self.complete:
+                lines = (*lines, ToldLine(at_seconds=lines[-1].at_seconds, what="end", text="INTERRUPTED: told as far as it was played"))
             return self._report(theatre, survey.tally([record])).model_copy(update={"story": lines})
         finally:
             theatre.close()
 
     def _theatre(self) -> Theatre:
         """Raises UsageError where the world has no picture of something that is moved."""
-        theatre = Theatre(self.setting)
+        theatre = Theatre(self.setting, self._stop)
         for step in unseen(theatre.studio.real, Intent.FAILOVER, *_regions(self.runbook)).steps:
             if step.verb in _MOVED and step.kind not in KINDS:
                 theatre.close()
@@ -204,34 +231,34 @@ class Simulating:
     def _seconds(self) -> float:
         return self.state.clock.monotonic() - self._begun
 
-    def _over(self) -> bool:
-        """Interrupted, or the time is used up."""
-        if self._stop():
-            self.complete = False
-            return True
-        return self.wanted.minutes is not None and self._seconds >= self.wanted.minutes * 60
-
     def _chunks(self, size: int) -> Iterator[Sequence[int]]:
+        """Numbers of stories until it is interrupted, or the time is used up; each job gets some, however little time there is: an answer
+        about no story at all would say that all is well."""
         numbers = iter(count() if self.wanted.seeds is None else range(self.wanted.seeds))
-        while chunk := list(islice(numbers, size)):
-            if self._over():
+        for begun in count():
+            late = self.wanted.minutes is not None and self._seconds >= self.wanted.minutes * 60
+            chunk = [] if late and begun >= self.wanted.jobs else list(islice(numbers, size))
+            if not chunk or self._stop():
                 return
             yield chunk
 
     def _alone(self, theatre: Theatre) -> Iterator[survey.Tally]:
         for chunk in self._chunks(1):
             yield theatre.chunk(chunk)
+        self.complete = not self._stop()
 
     def _together(self) -> Iterator[survey.Tally]:
         """Each process has its own studio. What it plays depends on the seeds alone, so who plays which is all the same."""
         context = multiprocessing.get_context("spawn")  # not fork: this process has threads and open databases
         waiting: set[Future[survey.Tally]] = set()
+        others = multiprocessing.active_children()
         pool = ProcessPoolExecutor(self.wanted.jobs, context, _begin, (self.setting,))
         try:
             chunks = self._chunks(CHUNK)
             while True:
                 while len(waiting) < 2 * self.wanted.jobs and (chunk := next(chunks, None)) is not None:
-                    waiting.add(pool.submit(_chunk, chunk))
+                    with _deaf():
+                        waiting.add(pool.submit(_chunk, chunk))
                 done = set() if self._stop() else wait(waiting, _LOOK_EVERY, FIRST_COMPLETED).done
                 for result in done:
                     waiting.remove(result)
@@ -243,7 +270,10 @@ class Simulating:
             text = "a process that plays stories ended before it was done"
             raise LabError(text, hint="is there enough memory? fewer with --jobs") from error
         finally:
-            pool.shutdown(wait=not self._stop(), cancel_futures=True)
+            if waiting:  # nobody wants to know what they are still playing
+                for process in set(multiprocessing.active_children()).difference(others):
+                    process.terminate()
+            pool.shutdown(cancel_futures=True)
 
     # --- what is made of it ---------------------------------------------------------------------------------------
 
@@ -256,6 +286,7 @@ class Simulating:
         again = {item.seed: self._command(item.seed) for item in (*found.worst, *found.broken)}
         broken = found.broken[:_SHORTENED] if self.complete else []
         shorter = {item.seed: theatre.shorter(item.number, item.violation.rule) for item in broken if item.violation is not None}
+        self.complete = self.complete and not self._stop()
         home, away = _regions(runbook)
         plans = {intent: unseen(theatre.studio.real, intent, home, away) for intent in (Intent.FAILOVER, Intent.SWITCHOVER)}
         return SimulateReport(
@@ -292,11 +323,32 @@ _theatre: Theatre | None = None
 """A worker's own."""
 
 
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """What begins meanwhile never hears Ctrl-C, from its first instruction on; this process hears it a moment later."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin(setting: Setting) -> None:
-    """A worker begins. Ctrl-C is its parent's business, who ends it."""
+    """A worker begins. Ctrl-C is its parent's business, who ends it; without its parent it has nothing to do."""
     global _theatre
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a worker has a parent"
+    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
     _theatre = Theatre(setting)
+    # as ``dr`` itself does: what was built for good is not walked through again, and a story makes 100,000 small things
+    gc.freeze()
+    gc.set_threshold(50_000, 10, 10)
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process when its parent is gone."""
+    wait_for([parent])
+    os._exit(1)
 
 
 def _chunk(numbers: Sequence[int]) -> survey.Tally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -32,6 +32,7 @@ from dr.providers.sim.loop import Loop
 from dr.providers.sim.process import Process, chance
 from dr.providers.sim.weather import Weather
 from dr.providers.sim.world import World, names
+from dr.report.debt import Book
 from dr.report.history import History
 from dr.simulate.disk import Disk
 from dr.simulate.samples import MemorySamples
@@ -39,6 +40,8 @@ from dr.simulate.stage import Command, Stage
 from dr.simulate.stores import MemoryInbox, MemoryJournal, MemoryLease
 from dr.simulate.story import Story
 
+_NOWHERE = Path(os.devnull, "simulated")
+"""The real kinds' state directory: their steps are looked at and never done, so nothing is read there, and nothing could be written."""
 _LAYOUTS = 256
 _NOT_TYPED = {"by_hand": "", "check_by_hand": ""}
 RHYTHM = Rhythm(poll=2.0, renew=5.0)
@@ -70,6 +73,11 @@ class SimState(State):
         """The simulated process."""
         return f"{self.process.name}@{self.process.machine}"
 
+    @property
+    def tool_version(self) -> str:
+        """The simulated process's."""
+        return self.process.version
+
     @cached_property
     def journal(self) -> MemoryJournal:
         """In memory."""
@@ -85,6 +93,11 @@ class SimState(State):
         """In memory."""
         return MemorySamples(self.disk, self.process)
 
+    @property
+    def derived(self) -> None:
+        """No story has so many runs."""
+        return None
+
     def lease(self) -> MemoryLease:
         """In memory."""
         return MemoryLease(self.disk, self.process)
@@ -95,15 +108,14 @@ class Studio(Books):
 
     def __init__(self, path: Path) -> None:
         self.runbook = load_runbook(path)
-        self._folder = tempfile.TemporaryDirectory(prefix="dr-simulate-")
-        self.real = build(self.runbook, State(Path(self._folder.name)))
+        self.real = build(self.runbook, State(_NOWHERE))
+        self._document = super().document(self.runbook)
         self._chains: dict[tuple[str, Intent, str, str], Sequence[Step]] = {}
         self._layouts: dict[Hashable, tuple[Sequence[StepSpec], LaidOut]] = {}
 
     def close(self) -> None:
         """Forgets everything."""
         self.real.close()
-        self._folder.cleanup()
 
     def chain(self, component: str, intent: Intent, source: str, target: str) -> Sequence[Step]:
         """The real steps of a component."""
@@ -131,6 +143,10 @@ class Studio(Books):
         """The one runbook."""
         return self.runbook
 
+    def document(self, runbook: Runbook) -> Json:
+        """Made once: every run of every world keeps the same."""
+        return self._document if runbook is self.runbook else super().document(runbook)
+
     def build(self, runbook: Runbook, state: State) -> Platform:
         """Simulated kinds in the process whose state it is."""
         assert isinstance(state, SimState), "a simulation builds for its own processes"
@@ -143,7 +159,14 @@ class Studio(Books):
         for name, kind in self.real.kinds.items():
             simulated = SimKind(name, kind.kind, world.stores.get(name), world, process, site, self.chain)
             peers[name] = cast(Kind, simulated)  # a port's class attributes are this one's own: one class is all kinds
-        return Platform(runbook, peers, site, process.threads)
+        return _SimPlatform(runbook, peers, site, process.threads)
+
+
+class _SimPlatform(Platform):
+    """Simulated kinds have nothing to open."""
+
+    def warm(self, target: str) -> None:
+        """A job for each kind that does nothing would cost as much as one that does something."""
 
 
 class _Edited(Books):
@@ -165,13 +188,14 @@ class Desk:
         self._studio = studio
         self._read_back: dict[str, History] = {}
         """Runs of this world that some process has read back already."""
+        self._reckoned: dict[str, Book] = {}
 
     def begin(self, stage: Stage, command: Command, run_id: str | None, on_end: Callable[[], None]) -> None:
         """One command, as its process runs it."""
 
         def main() -> None:
             state = SimState(stage.disk, command.process, stage.world)
-            runs = Runs(state, laid_out=self._studio.laid_out, read_back=self._read_back)
+            runs = Runs(state, laid_out=self._studio.laid_out, read_back=self._read_back, reckoned=self._reckoned)
             conductor = Conductor(state, runs, _Edited(self._studio, stage) if stage.edited else self._studio)
             try:
                 command.report = self._obey(command.act, state, conductor, run_id)
@@ -192,17 +216,22 @@ class Desk:
             return conductor.resume(run_id, actor=act.actor, acceptances=given)
         return Answers(state, conductor.runs, conductor).request(run_id, _event(act), actor=act.actor)
 
+    def report(self, stage: Stage, run_id: str) -> RunReport:
+        """Of a run as it stands, read by a process that knows nothing of it."""
+        return Runs(SimState(stage.disk, stage.process("reader"), stage.world)).report(run_id)
+
     def watch(self, stage: Stage, process: Process) -> None:
         """Heartbeats and samples every few seconds, identities now and then."""
 
         def main() -> None:
             state = SimState(stage.disk, process, stage.world)
             platform = self._studio.build(self._studio.runbook, state)
-            name, number = platform.runbook.name, 0
-            runs = Runs(state, laid_out=self._studio.laid_out, read_back=self._read_back)
+            number = 0
+            rounds = _Rounds(platform, state)
+            runs = Runs(state, laid_out=self._studio.laid_out, read_back=self._read_back, reckoned=self._reckoned)
             fence = FenceRetry(Conductor(state, runs, self._studio), platform, stage.world.tell)
             while True:
-                _round(platform, state, name, identities=number % _IDENTITIES_EVERY == 0)
+                rounds.next(identities=number % _IDENTITIES_EVERY == 0, views=number % _VIEWS_EVERY == 0)
                 fence.saw()
                 number += 1
                 process.clock.sleep(_WATCHED_EVERY)
@@ -210,27 +239,49 @@ class Desk:
         process.start(main)
 
 
-_WATCHED_EVERY, _IDENTITIES_EVERY = 10.0, 6
-"""Seconds between two rounds of the monitor; rounds between two snapshots of identities."""
+_WATCHED_EVERY, _IDENTITIES_EVERY, _VIEWS_EVERY = 10.0, 6, 3
+"""Seconds between two rounds of the monitor; rounds between two snapshots of identities, and between two looks at who is primary."""
 
 
-def _round(platform: Platform, state: SimState, name: str, *, identities: bool) -> None:
-    """One round of a monitor, one component after the other."""
-    beats, samples = [], []
-    for kind in platform.kinds.values():
-        known = isinstance(kind, SimKind) and (kind.store.replicated or (identities and kind.store.placed))
-        primary = kind.view().primary if known else None  # the others have nothing that a monitor keeps
-        if primary is None:
-            continue
-        beat = kind.beat(primary)
-        if beat is not None:
-            beats.append(beat)
-            samples.append(kind.sample(primary))
-        if identities and isinstance(kind, SimKind):
-            with suppress(StepError, StateLost):
-                state.samples.keep_identities(name, kind.name, kind.identities(primary))
-    with suppress(StateLost):
-        state.samples.add(name, samples, beats)
+class _Rounds:
+    """The rounds of a monitor, one component after the other.
+
+    As ``dr.monitor.watch`` has it: who is primary is asked now and then, and at once when a heartbeat was not acknowledged; the primary
+    that was known last gets the heartbeats while nobody, or more than one, leads.
+    """
+
+    def __init__(self, platform: Platform, state: SimState) -> None:
+        self._state, self._name = state, platform.runbook.name
+        # the others have nothing that a monitor keeps
+        self._kinds = [kind for kind in platform.kinds.values() if isinstance(kind, SimKind) and kind.store.placed]
+        self._primaries: dict[str, str | None] = {}
+
+    def next(self, *, identities: bool, views: bool) -> None:
+        """Heartbeats and samples, and what else is due."""
+        beats, samples = [], []
+        for kind in self._kinds:
+            if not (kind.store.replicated or identities):
+                continue
+            seen = self._look(kind) if views or self._primaries.get(kind.name) is None else None
+            primary = self._primaries[kind.name]
+            if primary is None:
+                continue
+            beat = kind.beat(primary)
+            if beat is not None:
+                beats.append(beat)
+                samples.append(kind.sample(primary))
+                if beat.acknowledged_at is None and not views:
+                    self._look(kind)
+            if identities and seen is not None:  # who they are counts where somebody leads for sure
+                with suppress(StepError, StateLost):
+                    self._state.samples.keep_identities(self._name, kind.name, kind.identities(seen))
+        with suppress(StateLost):
+            self._state.samples.add(self._name, samples, beats)
+
+    def _look(self, kind: SimKind) -> str | None:
+        seen = kind.view().primary
+        self._primaries[kind.name] = seen or self._primaries.get(kind.name)
+        return seen
 
 
 def acceptances(act: Act, at: datetime) -> tuple[Acceptance, ...]:

@@ -7,10 +7,13 @@ import socket
 from functools import cached_property
 from pathlib import Path
 
+from dr import __version__
 from dr.engine.threads import OsThreads
 from dr.errors import StateUnreadable
-from dr.ports import Clock, InboxStore, JournalStore, LeaseStore, Rhythm, SampleStore, Threads
+from dr.ports import Clock, Derived, InboxStore, JournalStore, LeaseStore, Rhythm, SampleStore, Threads
+from dr.ports.table import Table
 from dr.providers.system import SystemClock
+from dr.store.derived import SqliteDerived
 from dr.store.inbox import SqliteInbox
 from dr.store.journal import SqliteJournal
 from dr.store.lease import Mark, SqliteLease
@@ -18,10 +21,16 @@ from dr.store.samples import SqliteSamples
 
 
 class State:
-    """Everything that ``dr`` remembers, in one directory (0700). ``world``: where this process acts (I12)."""
+    """Everything that ``dr`` remembers, in one directory (0700).
 
-    def __init__(self, directory: Path, clock: Clock | None = None, world: str = "live") -> None:
-        self.directory, self.world = directory, world
+    Args:
+        world: where this process acts (I12).
+        shared: the address of a table that journal, lease and inbox lie in instead, for several machines. Samples, the key for digests
+            and artefacts stay in the directory.
+    """
+
+    def __init__(self, directory: Path, clock: Clock | None = None, world: str = "live", shared: str | None = None) -> None:
+        self.directory, self.world, self.shared = directory, world, shared
         self.clock = clock or SystemClock()
         self._silent: dict[str, Mark] = {}
 
@@ -39,22 +48,49 @@ class State:
 
     @property
     def rhythm(self) -> Rhythm:
-        """How often a run is looked after."""
-        return Rhythm()
+        """How often a run is looked after: across a network less often."""
+        return Rhythm() if self.shared is None else Rhythm(poll=0.5, renew=4.0)
 
     @property
     def holder(self) -> str:
         """Who this process is, for people: user@host, process id."""
         return f"{os.environ.get('USER') or os.getuid()}@{socket.gethostname()}, process {os.getpid()}"
 
+    @property
+    def tool_version(self) -> str:
+        """Which ``dr`` this process is."""
+        return __version__
+
+    @cached_property
+    def table(self) -> Table:
+        """Where what is shared lies. Raises UsageError: no such address."""
+        from urllib.parse import urlsplit
+
+        assert self.shared is not None, "asked for only where it is shared"
+        if urlsplit(self.shared).scheme == "dynamodb":
+            from dr.providers.aws.state import DynamoTable
+
+            return DynamoTable(self.shared, self.clock)
+        from dr.providers.selfhosted.state import PostgresTable
+
+        return PostgresTable(self.shared)
+
     @cached_property
     def journal(self) -> JournalStore:
         """The journal of all runs."""
+        if self.shared is not None:
+            from dr.store.shared.journal import SharedJournal
+
+            return SharedJournal(self.table)
         return SqliteJournal(self.directory)
 
     @cached_property
     def inbox(self) -> InboxStore:
         """Requests to runs."""
+        if self.shared is not None:
+            from dr.store.shared.inbox import SharedInbox
+
+            return SharedInbox(self.table, self.clock)
         return SqliteInbox(self.directory)
 
     @cached_property
@@ -62,13 +98,22 @@ class State:
         """The monitor's memory."""
         return SqliteSamples(self.directory)
 
+    @property
+    def derived(self) -> Derived | None:
+        """What was reckoned from the journal before; None where it costs nothing to reckon it anew."""
+        return SqliteDerived(self.directory)
+
     def lease(self) -> LeaseStore:
         """A new handle on the lease: one for each run that this process holds."""
+        if self.shared is not None:
+            from dr.store.shared.lease import SharedLease
+
+            return SharedLease(self.table, self.clock, silent=self._silent)
         return SqliteLease(self.directory, self.clock, silent=self._silent)
 
     def close(self) -> None:
         """Closes what was opened; safe to call twice."""
-        for name in ("journal", "inbox", "samples"):
+        for name in ("journal", "inbox", "samples", "table"):
             opened = self.__dict__.pop(name, None)
             if opened is not None:
                 opened.close()

@@ -19,7 +19,6 @@ from dr.model.status import ComponentStatus, LagLine, LagReport, LeaseStatus, Re
 from dr.model.words import Guard, Intent, Known, Role, RunStatus, Severity
 from dr.report.conclude import accepted_by
 from dr.report.conclude import guards as said
-from dr.report.debt import debt_after
 from dr.report.history import History
 
 
@@ -51,7 +50,7 @@ def summaries(runs: Runs, runbook: str | None = None) -> tuple[RunSummary, ...]:
 
 def debt(runs: Runs, runbook: str) -> tuple[Debt, ...]:
     """What the runs of a runbook have left to be done."""
-    return debt_after(runs.that_did_something(runbook))
+    return runs.book(runbook).owed()
 
 
 def status(runs: Runs, platform: Platform | None) -> StatusReport:
@@ -73,8 +72,8 @@ def status(runs: Runs, platform: Platform | None) -> StatusReport:
         tool_version=__version__, state_directory=str(runs.state.directory), at=seen.at, runbook=name, home=platform.runbook.home,
         primary=primary_of(seen.views), components=tuple(_component(platform, view, seen) for view in seen.views),
         lease=LeaseStatus(
-            scope="local", epoch=live.epoch if live else None, run_id=live.run_id if live and live.alive else None,
-            holder=live.holder if live and live.alive else None,
+            scope="local" if runs.state.shared is None else "shared", epoch=live.epoch if live else None,
+            run_id=live.run_id if live and live.alive else None, holder=live.holder if live and live.alive else None,
         ),
         readiness=_readiness(runs, platform, seen), in_flight=(summary(runs, open_run),) if open_run else (), debt=debt(runs, name),
     )  # fmt: skip

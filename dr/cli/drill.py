@@ -26,23 +26,26 @@ if TYPE_CHECKING:
 
 @click.command(cls=DrCommand)
 @file_argument("scenario")
-@click.option("--world", type=click.Choice(["lab", "sim"]), help="Real servers on this machine, or virtual time (default: the scenario's).")
+@click.option("--world", metavar="NAME", help="lab (real servers here), sim (virtual time), or a package's own (default: the scenario's).")
 @click.option("--seed", type=click.IntRange(0), metavar="N", help="Of everything that is left to chance in virtual time (default: 0).")
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="JUnit XML, for CI.")
 @click.option("--report", type=click.Path(path_type=Path), metavar="DIR", help="One self-contained HTML file and the JSON there.")
-@click.option("--state", metavar="DIR", help="Where records are kept (default: lab-state/dr; of virtual time: nowhere).")
+@click.option("--state", metavar="DIR", help="Where records are kept (default: lab-state/dr; of virtual time: nowhere; else $DR_STATE).")
 @json_option
 def command(
     scenario: Path, world: str | None, seed: int | None, junit: Path | None, report: Path | None, state: str | None, as_json: bool
 ) -> int:
-    """Play SCENARIO against real servers on this machine, or in virtual time, and judge it by its expectations.
+    """Play SCENARIO against real servers on this machine, in virtual time, or in another world, and judge it by its expectations.
 
     Everything that was started is ended, whatever happens. Exit 0: every expectation is met (an expected refusal, too); else 1.
     """
     from dr.cli.console import complain, emit, picture
+    from dr.config import worlds
     from dr.config.scenario import load_scenario
     from dr.errors import ExitCode, UsageError
 
+    if world is not None:
+        worlds.check(world)
     where = world or load_scenario(scenario).world
     files = _Files(junit, report)
     files.check()
@@ -50,8 +53,10 @@ def command(
         result, problem = _in_virtual_time(scenario, seed or 0, state, files)
     elif seed is not None:
         raise UsageError("--seed: real servers know no seed", hint=f"dr drill {scenario} --world sim --seed {seed}")
-    else:
+    elif where == "lab":
         result, problem = _in_the_lab(scenario, state, files)
+    else:
+        result, problem = _elsewhere(where, scenario, state, files)
     if as_json:
         emit(result)
     else:
@@ -105,6 +110,34 @@ def _in_the_lab(scenario: Path, state: str | None, files: _Files) -> tuple[Drill
                 monitor=lambda path: _monitor(directory, path),
                 say=say,
             )
+        lag = [] if not result.runs else app.state.samples.history(result.runs[0].runbook, result.started_at)
+    finally:
+        app.close()
+    return result, _keep(result, lag, base, own, files)
+
+
+def _elsewhere(where: str, scenario: Path, state: str | None, files: _Files) -> tuple[DrillReport, DrError | None]:
+    """In a world that a package brings."""
+    from dr.app import App
+    from dr.cli import elsewhere
+    from dr.cli.console import say
+    from dr.config.scenario import load_scenario
+    from dr.config.settings import state_directory
+    from dr.drill.record import fresh
+    from dr.providers.system import SystemClock
+
+    own = state_directory()
+    base = Path(state).absolute() if state else own
+    directory = fresh(base, load_scenario(scenario).name, SystemClock().now())
+    drilled = elsewhere.Drilled.of(where, scenario, directory)
+    app = App(directory, where)
+    app.state.make()
+    try:
+        with _watching_runs(app):
+            result = app.drill(
+                scenario, world=drilled.world, runbook=drilled.runbook, operators=drilled.operator,
+                monitor=lambda _path: drilled.monitor(), say=say,
+            )  # fmt: skip
         lag = [] if not result.runs else app.state.samples.history(result.runs[0].runbook, result.started_at)
     finally:
         app.close()
@@ -168,9 +201,10 @@ class _Files:
             return
         from dr.cli import pages
         from dr.cli.console import say
+        from dr.drill.record import seeded
         from dr.report.html import render_drill
 
-        stem = f"{result.scenario}-{result.started_at:%Y%m%d-%H%M%S}"
+        stem = seeded(result) or f"{result.scenario}-{result.started_at:%Y%m%d-%H%M%S}"
         pages.write(self.folder / f"{stem}.json", result.model_dump_json(by_alias=True, indent=2))
         page = self.folder / f"{stem}.html"
         pages.write(page, render_drill(result, lag))

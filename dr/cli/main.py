@@ -21,6 +21,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "lag": "Replication lag and exposure of each component against its RPO.",
         "runs": "All runs, or one in full.",
         "runbook": "Check a runbook, render it for people to do by hand, or print its JSON Schema.",
+        "init": "Write a commented runbook of what an account has in two regions.",
     },
     "Move": {
         "failover": "Make REGION primary although the old primary is lost or given up.",

@@ -38,14 +38,19 @@ class OperatorProcess:
         state: state directory that the commands use.
         runbook: read ahead, so that its kinds and their libraries are loaded.
         log: file that takes what the commands print on stderr.
+        env: what it is told beside ``inherited``.
+        inherited: the environment that it begins with.
 
     Raises:
         LabError: the process did not become ready.
     """
 
-    def __init__(self, state: Path, runbook: Path | None = None, log: Path | None = None, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, state: Path, runbook: Path | None = None, log: Path | None = None, env: Mapping[str, str] | None = None,
+        inherited: Mapping[str, str] = os.environ,
+    ) -> None:  # fmt: skip
         argv = [sys.executable, "-m", "dr.cli.operator", *([str(runbook)] if runbook else [])]
-        environment = {**os.environ, **(env or {}), "DR_STATE": str(state), "DR_QUIET": "1"}
+        environment = {**inherited, **(env or {}), "DR_STATE": str(state), "DR_QUIET": "1"}
         with open(log or os.devnull, "ab") as errors:  # noqa: PTH123 — os.devnull is a name, not a place
             self._process = subprocess.Popen(
                 argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment, start_new_session=True

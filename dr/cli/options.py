@@ -30,9 +30,21 @@ class DrCommand(click.Command):
             return int(error.exit_code)
 
 
+class FileName(click.ParamType[Path]):
+    """A path. An empty name, as a variable that is not set leaves it, is none: ``Path`` would take it for the current directory."""
+
+    name = "file"
+
+    def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path. Fails as click does where the name is empty."""
+        if not str(value):
+            self.fail("the name is empty", param, ctx)
+        return Path(value)
+
+
 def file_argument(name: str) -> Callable[[F], F]:
     """A file, read by ``dr.config`` (whose message is better than click's)."""
-    return click.argument(name, type=click.Path(path_type=Path))
+    return click.argument(name, type=FileName())
 
 
 def json_option(function: F) -> F:
@@ -42,7 +54,8 @@ def json_option(function: F) -> F:
 
 def state_option(function: F) -> F:
     """``--state``; ``DR_STATE`` is read in ``dr.config.settings``."""
-    return click.option("--state", metavar="DIR", help="State directory (default: $DR_STATE, else ~/.local/state/dr).")(function)
+    text = "State directory (default: $DR_STATE, else ~/.local/state/dr), or dynamodb://TABLE?region=R, postgresql://USER@HOST/DB to share."
+    return click.option("--state", metavar="DIR|ADDRESS", help=text)(function)
 
 
 def actor_option(function: F) -> F:
@@ -73,9 +86,9 @@ def acceptance_options(function: F) -> F:
 def application(state: str | None) -> App:
     """The application on the chosen state directory; opens nothing yet, and is closed with the command."""
     from dr.app import App
-    from dr.config.settings import state_directory, world
+    from dr.config.settings import shared_state, state_directory, world
 
-    app = App(state_directory(state), world())
+    app = App(state_directory(state), world(), shared_state(state))
     click.get_current_context().call_on_close(app.close)
     return app
 

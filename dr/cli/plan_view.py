@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 LEGEND = "+ adds or starts   ~ changes   ! cannot be undone   · only looks   ? waits for a person   * critical path"
 
 _LOOKS = (Verb.SNAPSHOT, Verb.VERIFY_INSIDE, Verb.VERIFY_OUTSIDE, Verb.PROPAGATE, Verb.CANARY, Verb.FINGERPRINT, Verb.CHECK, Verb.WAIT)
-_ADDS = (Verb.PREPARE, Verb.START, Verb.PRESERVE, Verb.FOLLOW, Verb.RELEASE)
+_ADDS = (Verb.PREPARE, Verb.SCALE, Verb.START, Verb.PRESERVE, Verb.FOLLOW, Verb.RELEASE)
 _PEOPLE = (Verb.APPROVAL, Verb.GATE)
 
 

@@ -1,4 +1,4 @@
-"""``dr runbook check``, ``dr runbook render`` and ``dr runbook schema``."""
+"""``dr runbook check``, ``render``, ``permissions`` and ``schema``."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ def command() -> None:
 @command.command(cls=DrCommand)
 @file_argument("runbook")
 @click.option("--offline", is_flag=True, help="Only the file: no credential, no network, nothing remembered.")
+@click.option("--lost", metavar="REGION", help="Also list what a failover would call in that region, or where an API lives alone.")
 @state_option
 @json_option
-def check(runbook: Path, offline: bool, state: str | None, as_json: bool) -> int:
+def check(runbook: Path, offline: bool, lost: str | None, state: str | None, as_json: bool) -> int:
     """The readiness report: would a failover find what it needs, what does not fit, what to do about it.
 
     Looks at the file, at credentials, at both regions as they are now, and at how old what we know is. Exit 2: the file is wrong.
     Exit 3: a finding of severity error; where nothing can be reached from here, ask with --offline.
     """
     app = application(state)
-    report = app.check(opened(app, runbook), offline=offline)
+    report = app.check(opened(app, runbook), offline=offline, lost=lost)
     if as_json:
         from dr.cli.console import emit
 
@@ -100,6 +101,37 @@ def render(runbook: Path, intent: str, to: str | None, output: Path | None, stat
         emit(fields(page))
     elif output is None:
         click.echo(markdown(page), nl=False)
+    return 0
+
+
+@command.command(cls=DrCommand)
+@file_argument("runbook")
+@click.option("--role", type=click.Choice(["monitor", "drill", "failover"]), help="Only this role's policies.")
+@state_option
+@json_option
+def permissions(runbook: Path, role: str | None, state: str | None, as_json: bool) -> int:
+    """What each role must be allowed: IAM policies of this runbook's resources only, and what IAM knows nothing of.
+
+    monitor reads; drill acts on what carries the tag dr-drill=true; failover does what the steps do. All of them are denied to destroy.
+    Nothing is asked: the same file gives the same policies. Give regions.*.aws.account, or they hold for any account.
+    """
+    from dr.app.permissions import permissions as made
+
+    app = application(state)
+    report = made(opened(app, runbook), app.state.shared)
+    if role is not None:
+        kept = tuple(policy for policy in report.policies if policy.role == role)
+        report = report.model_copy(update={"policies": kept, "others": tuple(item for item in report.others if role in item.roles)})
+    if as_json:
+        from dr.cli.console import emit
+
+        emit(report)
+        return 0
+    for policy in report.policies:
+        click.secho(f"# {policy.role}, policy {policy.number} ({policy.characters:,} characters)", fg="cyan")
+        click.echo(json.dumps(policy.document, indent=2))
+    for item in report.others:
+        click.echo(f"# {item.component} ({', '.join(item.roles)}): {item.text}")
     return 0
 
 

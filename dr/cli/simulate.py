@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dr.cli.options import DrCommand, application, file_argument, json_option, state_option
+from dr.cli.options import DrCommand, FileName, application, file_argument, json_option, state_option
 from dr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,12 +26,13 @@ _LONGEST = 40
 @click.command(cls=DrCommand)
 @file_argument("runbook")
 @click.option("--seeds", type=click.IntRange(min=1), metavar="N", help=f"So many disasters (default: {SEEDS}; with --minutes: no limit).")
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), metavar="M", help="Ends after so many minutes.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), metavar="M",
+              help="Begins no story after so many minutes; each job plays some, however few they are.")
 @click.option("--jobs", type=click.IntRange(1, 256), default=1, metavar="J", help="So many processes; the result is the same.")
 @click.option("--seed", metavar="S", help="The first seed (default: 1).")
 @click.option("--explain", is_flag=True, help="Play the one story of --seed and tell it step by step.")
 @click.option("--deployments", type=click.IntRange(1, 2000), default=5, metavar="N", help="So many Deployments in the simulated platform.")
-@click.option("--html", "page", type=click.Path(path_type=Path), metavar="FILE", help="One self-contained HTML file; prints well.")
+@click.option("--html", "page", type=FileName(), metavar="FILE", help="One self-contained HTML file; prints well.")
 @state_option
 @json_option
 def command(
@@ -51,8 +52,8 @@ def command(
 
     if explain and (seed is None or seeds is not None or minutes is not None):
         raise UsageError("--explain tells one story, by its seed", hint=f"dr simulate {runbook} --seed SEED --explain")
-    if seed is not None and not (seed.isprintable() and 0 < len(seed) <= _LONGEST):
-        raise UsageError(f"--seed is a word of at most {_LONGEST} letters and digits", hint="--seed 1")
+    if seed is not None and not (seed.isprintable() and 0 < len(seed) <= _LONGEST and " " not in seed):
+        raise UsageError(f"--seed is one word of at most {_LONGEST} letters and digits", hint="--seed 1")
     if minutes is not None and not math.isfinite(minutes):
         raise UsageError("--minutes is a number", hint="--minutes 30")
     if page is not None:

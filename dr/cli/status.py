@@ -46,8 +46,10 @@ def command(runbook: Path | None, state: str | None, as_json: bool) -> int:
 
 def _never_used(state: str | None, *, as_json: bool) -> bool:
     """Says so without loading the models (0.1 s): the first thing that a newcomer types answers at once."""
-    from dr.config.settings import state_directory
+    from dr.config.settings import shared_state, state_directory
 
+    if shared_state(state) is not None:
+        return False
     directory = state_directory(state)
     try:
         empty = not any(path.name.startswith("journal.db") for path in directory.iterdir())  # drills alone leave nothing to be said
@@ -95,6 +97,8 @@ def show_status(report: StatusReport, console: Console) -> None:
             console.print(f"    {debt.command}{owner}", style="cyan", soft_wrap=True)
     if report.lease is not None and report.lease.scope == "local":
         console.print("lease: local; only runs of this machine are kept apart", style="dim")
+    elif report.lease is not None:
+        console.print("lease: shared; runs of all machines with this --state are kept apart", style="dim")
 
 
 def _components(components: tuple[ComponentStatus, ...], at: datetime, console: Console) -> None:

@@ -29,6 +29,8 @@ OUTPUTS: Mapping[str, Output] = {
     "dr.lag/1": Output("dr.model.status:LagReport", "lag"),
     "dr.runs/1": Output("dr.model.status:RunList", "runs"),
     "dr.check/1": Output("dr.model.status:CheckReport", "runbook check"),
+    "dr.permissions/1": Output("dr.model.permission:PermissionsReport", "runbook permissions"),
+    "dr.init/1": Output("dr.model.init:InitReport", "init aws"),
     "dr.render/1": Output("dr.model.outputs:RenderReport", "runbook render"),
     "dr.schema/1": Output("dr.model.outputs:SchemaReport", "runbook schema"),
     "dr.report/1": Output("dr.model.period:PeriodReport", "report"),

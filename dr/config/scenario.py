@@ -12,6 +12,7 @@ from dr.config.problems import Problems, suggest
 from dr.config.runbook import Kinds, load_runbook
 from dr.config.source import Place, Value, read
 from dr.config.translate import WRITTEN, note
+from dr.config.worlds import is_known, known
 from dr.model.base import parse_duration
 from dr.model.scenario import Scenario
 from dr.model.words import Guard
@@ -68,6 +69,9 @@ def runbook_path(path: Path, scenario: Scenario) -> Path:
 
 
 def _check_words(problems: Problems, data: Value) -> None:
+    world = data.get("world") if isinstance(data, Mapping) else None
+    if isinstance(world, str) and not is_known(world):
+        problems.add(("world",), "unknown world" + suggest(world, known()))
     acceptable = [guard.value for guard in Guard if guard.acceptable]
     for index, act in enumerate(_maps(data, "acts")):
         loss = act.get("accept_data_loss")

@@ -7,10 +7,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from dr.config.worlds import OURS, is_known, known
 from dr.errors import StateUnreadable, UsageError
 from dr.store.presence import is_there
 
-WORLDS = ("live", "lab", "sim")
+SHARED = ("dynamodb", "postgresql", "postgres")
+"""Schemes of addresses of shared state."""
 _ANOTHER = "--state DIRECTORY, or set DR_STATE"
 
 
@@ -37,8 +39,26 @@ def state_directory(option: str | None = None, environment: Mapping[str, str] = 
     return directory
 
 
+def shared_state(option: str | None = None, environment: Mapping[str, str] = os.environ) -> str | None:
+    """The address of a table that several machines share, where ``--state``, else ``DR_STATE``, is one; else None.
+
+    Raises:
+        UsageError: an address of something else.
+    """
+    chosen = option or environment.get("DR_STATE") or ""
+    scheme, mark, _ = chosen.partition("://")
+    if not mark:
+        return None
+    if scheme not in SHARED:
+        hint = "a directory, dynamodb://TABLE?region=REGION or postgresql://USER@HOST/DATABASE"
+        raise UsageError(f"--state {scheme}://…: no such state", hint=hint)
+    return chosen
+
+
 def _chosen(option: str | None, environment: Mapping[str, str]) -> Path:
     chosen = option or environment.get("DR_STATE")
+    if chosen and "://" in chosen:  # what is not shared lies in a directory all the same
+        chosen = environment.get("DR_STATE") if option and "://" not in environment.get("DR_STATE", "://") else None
     if chosen:
         return Path(chosen).expanduser().absolute()
     base = environment.get("XDG_STATE_HOME")
@@ -71,6 +91,6 @@ def world(environment: Mapping[str, str] = os.environ) -> str:
         UsageError: no such world.
     """
     chosen = environment.get("DR_WORLD", "live")
-    if chosen not in WORLDS:
-        raise UsageError(f"DR_WORLD: there is no world {chosen}", hint=f"one of: {', '.join(WORLDS)}")
+    if chosen not in OURS and not is_known(chosen):
+        raise UsageError(f"DR_WORLD: there is no world {chosen}", hint=f"one of: live, {', '.join(known())}")
     return chosen

@@ -16,11 +16,14 @@ KEPT_STATES = 20
 def keep(report: DrillReport, state: Path) -> Path:
     """Writes the report as ``drills/<start>-<scenario>.json`` (0600), whole or not at all. Returns where it lies.
 
+    One in virtual time is kept apart, by scenario and seed (``simulated/<scenario>-seed-<seed>.json``): its moments are of another world,
+    so it is evidence of no period of ours, and played once more it is the same.
+
     Raises:
         StateLost: it could not be written.
     """
-    folder = state / "drills"
-    path = folder / f"{report.started_at:%Y%m%dT%H%M%SZ}-{report.scenario}.json"
+    folder = state / ("simulated" if report.world == "sim" else "drills")
+    path = folder / f"{seeded(report) or f'{report.started_at:%Y%m%dT%H%M%SZ}-{report.scenario}'}.json"
     draft = path.with_suffix(".part")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -32,6 +35,11 @@ def keep(report: DrillReport, state: Path) -> Path:
     except OSError as error:
         raise StateLost(f"the drill's report could not be written to {path}: {error.strerror}", hint="df -h") from error
     return path
+
+
+def seeded(report: DrillReport) -> str:
+    """What a drill in virtual time is called, whenever it is played; empty for one against real servers."""
+    return f"{report.scenario}-seed-{report.seed or 0}" if report.world == "sim" else ""
 
 
 def fresh(base: Path, scenario: str, now: datetime) -> Path:

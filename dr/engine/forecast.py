@@ -66,7 +66,7 @@ def elapsed(step: StepRun, now: datetime) -> timedelta | None:
     """How long a step has taken, or takes by now; None before it started."""
     if step.started_at is None:
         return None
-    if step.state.active or step.ended_at is None:
+    if (step.state.active and not step.owed) or step.ended_at is None:
         return max(now - step.started_at, timedelta(0))
     return step.ended_at - step.started_at
 
@@ -96,7 +96,10 @@ def _latest(finish: dict[str, datetime], ids: Collection[str]) -> datetime | Non
 def _ordered(state: RunState) -> list[str]:
     """Needs before what needs them."""
     done: dict[str, None] = {}
-    for start in state.steps:
+    for start, step in state.steps.items():
+        if all(need in done for need in step.spec.needs):  # a plan's steps lie in that order already
+            done[start] = None
+            continue
         stack = [start]
         while stack:
             open_needs = [need for need in state.steps[stack[-1]].spec.needs if need not in done and need in state.steps]

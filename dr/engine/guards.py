@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from dr.model.base import show_duration
 from dr.model.evidence import Fenced, RecoveryPoint
-from dr.model.lag import ComponentView, Exposure
+from dr.model.lag import ComponentView, Exposure, slow_clock
 from dr.model.plan import Acceptance, GuardResult, Plan
 from dr.model.words import FenceState, Guard, Intent, Known, Role, Severity, Verdict
 
@@ -190,22 +190,30 @@ def before_promote(
 
 
 def exposure_at_promote(component: str, fence: Fenced | None, found: RecoveryPoint | None, now: datetime) -> Exposure:
-    """What a promotion now would lose of a component, from the evidence of the run."""
+    """What a promotion now would lose of a component, from the evidence of the run.
+
+    This machine's clock may be slow, and would make the loss look smaller than it is. Where the target's own clock shows a later moment,
+    that one counts: for now, and for the end of writes that the fence saw.
+    """
     if found is None or found.recovery_point is None:
         return Exposure(component=component, state=Known.UNKNOWN, reason="the recovery point could not be read in the target")
     zero = timedelta(0)
     if found.complete:
         return Exposure(component=component, state=Known.KNOWN, value=zero, recovery_point=found.recovery_point)
     point = found.recovery_point
+    slow = found.clock_behind or zero
+    now += slow
     ended = fence.writes_ended_at if fence is not None and fence.state is FenceState.FENCED else None
+    ended = None if ended is None else ended + slow
     if ended is not None and ended > point:
-        return Exposure(component=component, state=Known.KNOWN, value=ended - point, recovery_point=point)
+        return Exposure(component=component, state=Known.KNOWN, value=ended - point, recovery_point=point, reason=slow_clock(slow))
     if now <= point:
         ahead = f"the recovery point is {show_duration(point - now)} ahead of this machine's clock: compare the clocks"
         return Exposure(component=component, state=Known.UNKNOWN, recovery_point=point, reason=ahead)
     reason = "when the old primary wrote last is not known: it may have written until now"
     if ended is not None:  # what came before something that arrived was not the end: two clocks disagree
         reason = "the recovery point is newer than the end of writes that the fence saw"
+    reason = "; ".join(filter(None, [reason, slow_clock(slow)]))
     return Exposure(component=component, state=Known.BOUND, value=now - point, recovery_point=point, reason=reason)
 
 

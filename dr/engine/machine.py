@@ -9,7 +9,7 @@ Every legal transition of a step stands in ``STEP_TABLE``, every one of a run in
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from dr.engine.state import Again, AskApproval, Command, EndRun, RunState, Start, StepRun, Stop, Undo
@@ -36,7 +36,11 @@ from dr.model.events import (
     UndoStarted,
 )
 from dr.model.evidence import Attested
-from dr.model.words import ClockKind, Outcome, RunOutcome, RunStatus, StepState, Verb
+from dr.model.plan import Backoff
+from dr.model.words import ACTIVE, ClockKind, Outcome, RunOutcome, RunStatus, StepState, Verb
+
+_OWED = Backoff(base=timedelta(seconds=5), cap=timedelta(minutes=1))
+"""Between two tries of a fence that is owed, to the second: nobody else tries it meanwhile."""
 
 
 def fold(events: Iterable[tuple[datetime, Event]], run_id: str = "") -> RunState:
@@ -104,7 +108,10 @@ def _resumed(state: RunState, event: Resumed, at: datetime) -> None:
     if event.runbook_changed:
         state.deviations.append("the runbook was edited after the run had started; the run kept its plan")
     for step in state.steps.values():
-        if step.state is StepState.WAITING_APPROVAL:
+        if step.owed:  # it is owed still, and tried again
+            _step_to(state, step, Trigger.DONE)
+            step.owed = False
+        elif step.state is StepState.WAITING_APPROVAL:
             _step_to(state, step, Trigger.CRASH)
         elif step.state in (StepState.RUNNING, StepState.UNDOING, StepState.BACKOFF, StepState.UNKNOWN):
             step.look_first = step.look_first or step.state.active
@@ -118,6 +125,7 @@ def _resumed(state: RunState, event: Resumed, at: datetime) -> None:
             _step_to(state, step, Trigger.DROP)
         step.renew_budget()
     state.recount()
+    state.try_owed(state.steps)
 
 
 def _cancel(state: RunState, event: CancelRequested, at: datetime) -> None:
@@ -143,6 +151,7 @@ def _turned(state: RunState, event: Turned, at: datetime) -> None:
         raise IllegalTransition(f"run {state.run_id}: turned while {state.active} steps are under way; pause first")
     _run_to(state, RunTrigger.TURN)
     state.turn(event)
+    state.try_owed(state.steps)
 
 
 def _ended(state: RunState, event: RunEnded, at: datetime) -> None:
@@ -161,7 +170,11 @@ def _step_started(state: RunState, event: StepStarted, at: datetime) -> None:
     step = state.step(event.step)
     if step.waiting_for or state.status is not RunStatus.RUNNING or (step.spec.approval and not step.approved_by):
         raise IllegalTransition(f"step {event.step}: started while {step.waiting_for} needs are open or the run is {state.status}")
-    _step_to(state, step, Trigger.START)
+    if event.owed and not state.owes(step):
+        raise IllegalTransition(f"step {event.step}: no fence is owed")
+    _step_to(state, step, Trigger.OWED if event.owed else Trigger.START)
+    if event.owed:
+        step.owed, step.first_started_at = True, None
     step.changed = state.events
     step.attempts += 1
     step.attempts_in_budget += 1
@@ -171,6 +184,10 @@ def _step_started(state: RunState, event: StepStarted, at: datetime) -> None:
 
 def _step_ended(state: RunState, event: StepEnded, at: datetime) -> None:
     step = state.step(event.step)
+    if step.owed:
+        _step_to(state, step, Trigger.DONE)
+        state.owed_ended(step, event)
+        return
     exhausted = step.attempts_in_budget >= step.spec.max_attempts or (
         step.first_started_at is not None and at - step.first_started_at > step.spec.budget
     )
@@ -191,6 +208,8 @@ def _step_ended(state: RunState, event: StepEnded, at: datetime) -> None:
         if step.state is StepState.FAILED:
             state.deviations.append(f"{step.spec.id} failed and was not needed to go on: {step.reason}")
         state.satisfy(step)
+        if step.spec.verb is Verb.PROMOTE:
+            state.try_owed(step.spec.needs)
     elif step.state is StepState.FAILED and state.status is RunStatus.RUNNING and state.rolls_back:
         state.failed_step = step.spec.id
         _back_or_stop(state, f"{step.spec.id} failed: {step.reason}")
@@ -199,13 +218,15 @@ def _step_ended(state: RunState, event: StepEnded, at: datetime) -> None:
 
 
 def _retry_scheduled(state: RunState, event: RetryScheduled, at: datetime) -> None:
-    if state.step(event.step).state not in (StepState.BACKOFF, StepState.UNKNOWN):
+    step = state.step(event.step)
+    if step.state not in (StepState.BACKOFF, StepState.UNKNOWN) and not state.owes(step):
         raise IllegalTransition(f"step {event.step}: a retry was scheduled while it is {state.step(event.step).state}")
 
 
 def _retry_due(state: RunState, event: RetryDue, at: datetime) -> None:
     step = state.step(event.step)
-    _step_to(state, step, Trigger.DUE)
+    if not state.owes(step):
+        _step_to(state, step, Trigger.DUE)
     state.ready.append(step.spec.id)
 
 
@@ -266,7 +287,7 @@ def _observed(state: RunState, event: Observed, at: datetime) -> None:
 
 def _undo_started(state: RunState, event: UndoStarted, at: datetime) -> None:
     step = state.step(event.step)
-    if state.status is not RunStatus.ROLLING_BACK or state.past_no_return or state.active or step is not _last_to_undo(state):
+    if state.status is not RunStatus.ROLLING_BACK or state.past_no_return or state.active or step is not state.last_to_undo():
         raise IllegalTransition(f"step {event.step}: undone while it is {step.state} and the run is {state.status}")
     _step_to(state, step, Trigger.UNDO)
     step.undo_began = True
@@ -300,14 +321,14 @@ _HANDLERS: Mapping[type[Event], Callable[[RunState, Any, datetime], None]] = {
 
 
 def _step_to(state: RunState, step: StepRun, trigger: Trigger) -> None:
-    after = STEP_TABLE.get((step.state, trigger))
+    before = step.state
+    after = STEP_TABLE.get((before, trigger))
     if after is None:
-        raise IllegalTransition(f"step {step.spec.id}: {trigger} while it is {step.state}")
-    state.active -= step.state.active
+        raise IllegalTransition(f"step {step.spec.id}: {trigger} while it is {before}")
     state.hopeful -= step.hopeful
     step.state = after
-    state.active += after.active
     state.hopeful += step.hopeful
+    state.active += (after in ACTIVE) - (before in ACTIVE)
 
 
 def _run_to(state: RunState, trigger: RunTrigger) -> None:
@@ -336,9 +357,14 @@ def _next(state: RunState) -> list[Command]:
 
 def _go_on(state: RunState) -> list[Command]:
     commands: list[Command] = []
+    if not state.unsatisfied:
+        state.delays.clear()
+        state.ready.clear()
+        return [] if state.active else [EndRun(RunOutcome.COMPLETED, "")]
     for step_id in state.delays:
         step = state.steps[step_id]
-        commands.append(Again(step_id, step.attempts_in_budget, step.spec.backoff))
+        owed = step.state is StepState.DONE
+        commands.append(Again(step_id, step.attempts_in_budget, _OWED if owed else step.spec.backoff, longest=owed))
     state.delays.clear()
     for step_id in state.ready:
         step = state.steps[step_id]
@@ -348,8 +374,6 @@ def _go_on(state: RunState) -> list[Command]:
         else:
             commands.append(Start(step_id, step.look_first))
     state.ready.clear()
-    if not state.unsatisfied:
-        return [*commands, EndRun(RunOutcome.COMPLETED, "")]
     if not commands and state.stuck:
         ended = (StepState.FAILED, StepState.CANCELLED)
         first = next((step for step in state.steps.values() if step.state in ended and not state.passes(step)), None)
@@ -357,11 +381,6 @@ def _go_on(state: RunState) -> list[Command]:
         _run_to(state, RunTrigger.STUCK)
         return [Stop(state.reason)]
     return commands
-
-
-def _last_to_undo(state: RunState) -> StepRun | None:
-    """Undo goes one by one, last changed first: what stands on a step is taken back before it."""
-    return max((step for step in state.steps.values() if step.to_undo), key=lambda step: step.changed, default=None)
 
 
 def _go_back(state: RunState) -> list[Command]:
@@ -372,7 +391,7 @@ def _go_back(state: RunState) -> list[Command]:
         _run_to(state, RunTrigger.STUCK)
         return [Stop(state.reason)]
     if not state.past_no_return:  # asked when all is quiet: what was under way when it was cancelled may not have acted
-        last = _last_to_undo(state)
+        last = state.last_to_undo()
         if last is not None:
             return [Undo(last.spec.id)]
         return [EndRun(RunOutcome.ROLLED_BACK, state.back_reason)]

@@ -53,19 +53,19 @@ PEOPLE = (V.APPROVAL, V.GATE, V.COMMAND, V.CHECK, V.WAIT)
 """Steps that stand where the runbook's ``needs`` put them: what a person answers, runs, looks at, or waits for."""
 WAY_OUT = (V.LOCK, V.SILENCE, V.LOWER_TTL, V.FREEZE, V.DRAIN, V.FENCE)
 AT_THE_END = (V.RAISE_TTL, V.UNSILENCE, V.UNLOCK)
-EFFECTS = tuple(verb for verb in Verb if verb not in (V.PREPARE, V.SNAPSHOT, *WAY_OUT))
+EFFECTS = tuple(verb for verb in Verb if verb not in (V.PREPARE, V.SCALE, V.SNAPSHOT, *WAY_OUT))
 UNTIL_SERVICE = tuple(verb for verb in Verb if verb not in (V.FOLLOW, V.STAND_BY, V.FINGERPRINT, V.RELEASE, *AT_THE_END))
-UNDER_LOCK = tuple(verb for verb in Verb if verb not in (V.LOCK, V.PREPARE, *PEOPLE))
+UNDER_LOCK = tuple(verb for verb in Verb if verb not in (V.LOCK, V.PREPARE, V.SCALE, *PEOPLE))
 
 RULES: tuple[Rule, ...] = (
     Rule((V.FENCE,), (V.PROMOTE,), (Where.SAME,), "I4: promote only with evidence of a fence, or an accepted split"),
     Rule((V.SNAPSHOT,), (V.PROMOTE,), (Where.EVERY,), "I7: what was there before is kept before anything moves"),
     Rule((V.PROMOTE,), (V.HOLD, V.VERIFY_INSIDE, V.RECONCILE, V.START), (Where.NEEDED,), "I3: nothing runs before its data takes writes"),
     Rule((V.FENCE,), (V.START,), (Where.NEEDED,), "I3: nothing schedules twice"),
-    Rule((V.PREPARE,), (V.START, V.VERIFY_INSIDE), (Where.SAME,), "I13: what it needs is present and usable"),
+    Rule((V.PREPARE, V.SCALE), (V.START, V.VERIFY_INSIDE), (Where.SAME,), "I13: what it needs is present and usable"),
     # not before verify-inside: what takes the first write is pre-warmed, and 200 images or 400 secrets must not hold the names back
-    Rule((V.PREPARE,), (V.START,), (Where.NEEDED,), "I13: what it needs is present and usable before it starts"),
-    Rule((V.PREPARE,), (V.FREEZE, V.FENCE), (Where.EVERY,), "a planned move does not begin before the target is ready", planned_only=True),
+    Rule((V.PREPARE, V.SCALE), (V.START,), (Where.NEEDED,), "I13: what it needs is present and usable before it starts"),
+    Rule((V.PREPARE, V.SCALE), (V.FREEZE, V.FENCE), (Where.EVERY,), "a planned move begins once the target is ready", planned_only=True),
     # a lost region asks nobody: a failover locks and silences beside everything else, and waits for neither
     Rule((V.LOCK,), UNDER_LOCK, (Where.EVERY,), "I7: nobody changes a Deployment under a move, from first to last", planned_only=True),
     Rule((V.SILENCE, V.LOWER_TTL), (V.FREEZE, V.FENCE), (Where.EVERY,), "what takes its time is done before the outage", planned_only=True),
@@ -89,11 +89,12 @@ RULES: tuple[Rule, ...] = (
     Rule((V.REDIRECT,), (V.HOLD,), (Where.NEEDING,), "service first: work on every database makes the outage longer", yields=True),
     Rule((V.START,), (V.FINGERPRINT,), (Where.NEEDING,), "what starts asks the same stores: first it, then who counts", yields=True),
     # a planned move looks at all of it before the outage begins
+    # capacity (scale) is asked for at the first moment: it takes minutes, and is nobody else's work
     Rule((V.VERIFY_OUTSIDE,), (V.PREPARE,), (Where.NEEDING,), "service first: then the start's needs", failover_only=True, yields=True),
 )  # fmt: skip
 
 APPROVAL_COMPONENT = "approvals"
-_BEFORE_APPROVAL = (V.PREPARE, V.SNAPSHOT, V.APPROVAL, V.GATE)
+_BEFORE_APPROVAL = (V.PREPARE, V.SCALE, V.SNAPSHOT, V.APPROVAL, V.GATE)
 
 
 class ApprovalStep:

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from dr.engine import forecast, machine
 from dr.engine.attempt import Attempted, attempt, take_back
-from dr.engine.state import Again, AskApproval, Command, EndRun, RunState, Start, Stop, Undo
+from dr.engine.state import Again, AskApproval, Command, EndRun, RunState, Start, StepRun, Stop, Undo
 from dr.engine.threads import OsThreads
 from dr.errors import IllegalTransition, LeaseLost, NotThere
 from dr.model.events import (
@@ -106,6 +106,8 @@ class Runner:
         self._found: tuple[int, tuple[Evidence, ...]] = (0, ())
         self._abandon = threading.Event()
         self._interrupted = self._detached = False
+        self.wrote = False
+        """Something was journaled here. Until then this process has started nothing, whatever the run did before."""
 
     def run(self, first: Sequence[Event]) -> RunState:
         """Blocks until the run has ended, is paused, or was detached from.
@@ -192,6 +194,7 @@ class Runner:
         launches = self._fill(rows)
         if rows:
             self._journal.append(state.run_id, rows)
+            self.wrote = True
         if self._taken and self._turn is None:  # a request is final once it is journaled or refused, a turn once it is made
             self._inbox.confirm(state.run_id)
             self._taken = False
@@ -208,17 +211,21 @@ class Runner:
             return StepEnded(
                 step=item.step, attempt=step.attempts, outcome=result.outcome, acted=result.acted, reason=result.reason,
                 evidence=tuple(result.evidence), guard=result.guard, guards=result.guards, duration=timedelta(seconds=item.seconds),
-                clock=step.clock,
+                clock=step.clock, owed=step.owed,
             )  # fmt: skip
         if isinstance(item, _Undone):
             return UndoEnded(step=item.step, ok=item.reason is None, reason=item.reason or "")
-        if isinstance(item, RetryDue) and state.steps[item.step].state not in (StepState.BACKOFF, StepState.UNKNOWN):
+        if isinstance(item, RetryDue) and not self._waits(state.steps[item.step]):
             return None
         if isinstance(item, Turned):
             self._turn = item
             busy = state.active and state.status in (RunStatus.RUNNING, RunStatus.ROLLING_BACK)
             return PauseRequested(actor=item.actor, reason="to be turned") if busy else None
         return item
+
+    def _waits(self, step: StepRun) -> bool:
+        """For its next attempt."""
+        return step.state in (StepState.BACKOFF, StepState.UNKNOWN) or self._state.owes(step)
 
     def _turn_when_quiet(self, rows: list[tuple[datetime, Event]]) -> None:
         if self._turn is None or self._state.active:
@@ -247,9 +254,9 @@ class Runner:
         match command:
             case Start() | Undo():
                 self._held_back.append(command)
-            case Again(step, number, backoff):
+            case Again(step, number, backoff, longest):
                 most = min(backoff.cap.total_seconds(), backoff.base.total_seconds() * 2 ** min(number - 1, 60))
-                delay = self._clock.uniform(0.0, most)
+                delay = most if longest else self._clock.uniform(0.0, most)
                 heapq.heappush(self._timers, (self._clock.monotonic() + delay, step))
                 self._apply(RetryScheduled(step=step, delay=timedelta(seconds=delay)), rows)
             case AskApproval(step):
@@ -272,8 +279,9 @@ class Runner:
                 if state.status is RunStatus.ROLLING_BACK and step.to_undo and not state.active:
                     self._apply(UndoStarted(step=command.step), rows)
                     launches.append(command)
-            elif state.status is RunStatus.RUNNING and step.state is StepState.PENDING:
-                self._apply(StepStarted(step=command.step, attempt=step.attempts + 1, look_first=command.look_first), rows)
+            elif state.status is RunStatus.RUNNING and (step.state is StepState.PENDING or state.owes(step)):
+                owed = step.state is not StepState.PENDING
+                self._apply(StepStarted(step=command.step, attempt=step.attempts + 1, look_first=command.look_first, owed=owed), rows)
                 launches.append(command)
         return launches
 
@@ -318,5 +326,5 @@ class Runner:
         )  # fmt: skip
 
     def _cancelled(self) -> bool:
-        # a turn waits until nothing is under way: what waits for a source that may be dead must not hold it
-        return self._abandon.is_set() or self._state.rolling_back or self._turn is not None
+        # a turn waits until nothing is under way: what waits for a source that may be dead must not hold it; nor may it hold the end
+        return self._abandon.is_set() or self._state.rolling_back or self._turn is not None or not self._state.unsatisfied

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import StrEnum
 
-from dr.model.words import RunStatus, StepState
+from dr.model.words import RunStatus, StepState, Word
 
 
-class Trigger(StrEnum):
+class Trigger(Word):
     """What can happen to a step."""
 
     START = "start"
@@ -25,13 +24,14 @@ class Trigger(StrEnum):
     CRASH = "crash"
     AGAIN = "again"
     LOOK_AGAIN = "look again"
+    OWED = "owed fence again"
     DROP = "drop"
     UNDO = "undo"
     UNDONE = "undone"
     UNDO_FAILED = "undo failed"
 
 
-class RunTrigger(StrEnum):
+class RunTrigger(Word):
     """What can happen to a run."""
 
     PAUSE = "pause"
@@ -72,6 +72,8 @@ STEP_TABLE: Mapping[tuple[StepState, Trigger], StepState] = {
     # what was found may not hold any more: a fence, after a pause
     (_S.DONE, _T.LOOK_AGAIN): _S.PENDING,
     (_S.ALREADY, _T.LOOK_AGAIN): _S.PENDING,
+    # it was not acknowledged and nothing waits for it any more: however it ends, it is done, as it was
+    (_S.DONE, _T.OWED): _S.RUNNING,
     (_S.FAILED, _T.AGAIN): _S.PENDING,
     (_S.FAILED, _T.SKIP): _S.SKIPPED,
     (_S.CANCELLED, _T.AGAIN): _S.PENDING,

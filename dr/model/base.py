@@ -6,10 +6,12 @@ import re
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationInfo
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationInfo
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 _LONGEST = timedelta(days=3650)
+_ZERO = timedelta(0)
+_LONG = _LONGEST.total_seconds()
 
 
 class Frozen(BaseModel):
@@ -32,10 +34,17 @@ def compile_models() -> None:
 
 
 def _duration(value: object, info: ValidationInfo) -> object:
-    # in files that people write (``written`` in the context) a bare number says no unit; in our own JSON it is seconds
-    if info.context is not None and info.context.get("written") and not isinstance(value, (str, timedelta)):
-        raise ValueError("expected a duration such as 15m, 1h30m, 90s or 200ms")
-    return parse_duration(value)
+    # one call for all but the bounds: a plan has hundreds of durations, and a call from Rust to Python costs as much as a small model
+    if type(value) is float and info.context is None and value < _LONG:
+        value = timedelta(seconds=value)
+    elif type(value) is not timedelta:
+        # in files that people write (``written`` in the context) a bare number says no unit; in our own JSON it is seconds
+        if info.context is not None and info.context.get("written") and not isinstance(value, (str, timedelta)):
+            raise ValueError("expected a duration such as 15m, 1h30m, 90s or 200ms")
+        value = parse_duration(value)
+    if isinstance(value, timedelta) and value < _ZERO:
+        raise ValueError("expected a duration that is not negative")
+    return value
 
 
 def parse_duration(value: object) -> object:
@@ -61,6 +70,17 @@ def parse_duration(value: object) -> object:
         raise ValueError("expected fewer seconds") from None
 
 
+def clock_behind(shown: datetime | None, asked: datetime) -> timedelta | None:
+    """How far this machine's clock is behind another one, zero where it is not; None: nobody read the other one.
+
+    Counted from before the question was sent, so it is too much by the way there and never too little: what is reckoned with it is a bound.
+
+    Args:
+        shown: what the other clock showed when it answered. asked: what this machine's showed right before.
+    """
+    return None if shown is None else max(shown - asked, _ZERO)
+
+
 def show_duration(value: timedelta | None) -> str:
     """The shortest form a person reads at a glance: ``0.43s``, ``12.1s``, ``4m10s``, ``1h05m``; ``unknown`` for None."""
     if value is None:
@@ -76,12 +96,6 @@ def show_duration(value: timedelta | None) -> str:
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
 
 
-def _not_negative(value: timedelta) -> timedelta:
-    if value < timedelta(0):
-        raise ValueError("expected a duration that is not negative")
-    return value
-
-
 def seconds(value: timedelta | None) -> float | None:
     """A duration for the wire: seconds rounded to the microsecond, None stays None."""
     return None if value is None else round(value.total_seconds(), 6)
@@ -95,7 +109,6 @@ def between(start: datetime | None, end: datetime | None) -> timedelta | None:
 Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
-    AfterValidator(_not_negative),
     PlainSerializer(lambda value: value.total_seconds(), return_type=float, when_used="json"),
 ]
 """A span of time: ``15m`` in YAML, seconds as a float in our JSON."""

@@ -17,9 +17,11 @@ from pydantic import Field, TypeAdapter
 from dr.model.base import Duration, Frozen, Json, Moment, compile_models
 from dr.model.evidence import Evidence
 from dr.model.plan import Acceptance, GuardResult, Plan
-from dr.model.words import ClockKind, Outcome, RunOutcome
+from dr.model.words import ClockKind, Intent, Outcome, RunOutcome
 
-OutageKnownFrom = Literal["", "monitor", "operator", "recovery-point", "cut-short"]
+OutageKnownFrom = Literal["", "monitor", "late-heartbeat", "operator", "recovery-point", "cut-short"]
+BOUNDS: tuple[OutageKnownFrom, ...] = ("late-heartbeat", "recovery-point", "cut-short")
+"""What says no more than that the outage did not begin before."""
 
 
 class RunStarted(Frozen):
@@ -39,22 +41,26 @@ class RunStarted(Frozen):
     detected: Moment | None = None
     decided: Moment
     samples_from: OutageKnownFrom = Field(
-        "", description="who says when the outage began; of a recovery point or a move that was cut short: not before it"
+        "", description="who says when the outage began; of a late heartbeat, a recovery point or a move that was cut short: not before it"
     )
     only: tuple[str, ...] = ()
+    asked: Intent | None = Field(None, description="what was typed, where the rest of a planned move is done with a failover's steps")
 
 
 class StepStarted(Frozen):
-    """Written before the effect. ``look_first``: an earlier attempt may have taken effect; observed, not repeated blindly."""
+    """Written before the effect. ``look_first``: an earlier attempt may have taken effect; observed, not repeated blindly. ``owed``: a
+    fence that was not acknowledged is tried again, after the promotion that went ahead without it; nothing waits for that."""
 
     event: Literal["step-started"] = "step-started"
     step: str
     attempt: int
     look_first: bool = False
+    owed: bool = False
 
 
 class StepEnded(Frozen):
-    """Written after the effect. ``acted``: the act was called in this attempt. ``guards``: all that were asked right before it."""
+    """Written after the effect. ``acted``: the act was called in this attempt. ``guards``: all that were asked right before it. ``owed``:
+    as its attempt was started."""
 
     event: Literal["step-ended"] = "step-ended"
     step: str
@@ -67,6 +73,7 @@ class StepEnded(Frozen):
     guards: tuple[GuardResult, ...] = ()
     duration: timedelta
     clock: ClockKind = ClockKind.MONOTONIC
+    owed: bool = False
 
 
 class RetryScheduled(Frozen):
@@ -102,6 +109,7 @@ class Resumed(Frozen):
     runbook_changed: bool = False
     crashed: bool = Field(False, description="the earlier process ended without saying so")
     dropped: tuple[str, ...] = Field((), description="asked of the earlier process, not taken up by it, and not obeyed now")
+    tool_version: str = Field("", description="of the process that took it over; empty where an older one wrote the record")
 
 
 class CancelRequested(Frozen):
@@ -146,6 +154,7 @@ class Turned(Frozen):
     actor: str
     reason: str = ""
     outage_began: Moment | None = None
+    samples_from: OutageKnownFrom = Field("", description="as of the start of a run; empty where an older dr wrote the record")
     look_again: bool = Field(False, description="the run was going back: a fence on which nothing was promoted yet is looked at again")
 
 

@@ -38,7 +38,10 @@ class Fenced(Frozen):
 
 
 class RecoveryPoint(Frozen):
-    """The newest moment whose data the target holds, read there from its own data, and the position that belongs to it."""
+    """The newest moment whose data the target holds, read there from its own data, and the position that belongs to it.
+
+    clock_behind: how far the clock of the machine that read it was behind the target's own; None: not asked.
+    """
 
     fact: Literal["recovery-point"] = "recovery-point"
     component: str
@@ -47,6 +50,7 @@ class RecoveryPoint(Frozen):
     recovery_point: Moment | None
     position: str = ""
     complete: bool = Field(False, description="everything the fenced primary ever wrote is here (planned moves)")
+    clock_behind: Duration | None = None
 
 
 class Promoted(Frozen):
@@ -290,6 +294,16 @@ class PredictedLate(Frozen):
         return f"{left} before the RTO of {show_duration(self.rto)} is over, {predicted}"
 
 
+class Sized(Frozen):
+    """How much a region had, by group (node groups, services, instances), before a run changed it: what an undo goes back to."""
+
+    fact: Literal["sized"] = "sized"
+    component: str
+    region: str
+    before: dict[str, int]
+    wanted: dict[str, int]
+
+
 class Estimate(Frozen):
     """How long something is expected to take from here, for live prediction."""
 
@@ -300,6 +314,6 @@ class Estimate(Frozen):
 Evidence = Annotated[
     Note | Fenced | RecoveryPoint | Promoted | WriteAccepted | Redirected | TaskCount | Healthy | Identities | Held | Preserved
     | Following | Accounted | Temporary | PutBack | Ttls | TtlLowered | Attested | CommandRan | WaitsUntil | PredictedLate
-    | Estimate,
+    | Sized | Estimate,
     Field(discriminator="fact"),
 ]  # fmt: skip

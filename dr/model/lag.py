@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import NamedTuple
 
-from dr.model.base import Duration, Frozen, Moment
+from dr.model.base import Duration, Frozen, Moment, show_duration
 from dr.model.words import Known, Role, Severity
 
 STALE_AFTER = timedelta(seconds=30)
 """A sample older than this says nothing about now."""
+_WORTH_TELLING = timedelta(seconds=2)
 
 
 class LagSample(Frozen):
@@ -21,6 +22,7 @@ class LagSample(Frozen):
     failed_items: what it will not receive by itself, for what was written well after it is there. Counted apart from behind_items, by kinds
         that replicate items one by one. failed_named: the first of them. None: not known, or there is no such thing.
     follows: the secondary is being sent changes now. One that has forked may lie only seconds back and never come nearer. None: not told.
+    clock_behind: how far the clock of the machine that sampled was behind the secondary's own; None: not asked.
     """
 
     component: str
@@ -35,6 +37,7 @@ class LagSample(Frozen):
     follows: bool | None = None
     retained_bytes: int | None = None
     reason: str = ""
+    clock_behind: Duration | None = None
 
 
 class Stretch(NamedTuple):
@@ -115,6 +118,11 @@ class ComponentView(Frozen):
         newest = max((epoch for epoch in epochs.values() if epoch is not None), default=None)
         leading = [name for name, epoch in epochs.items() if epoch == newest]
         return leading[0] if None not in epochs.values() and len(leading) == 1 else None
+
+
+def slow_clock(slow: timedelta) -> str:
+    """What is said of an exposure that was reckoned by the other side's clock; nothing of what the question itself takes."""
+    return "" if slow < _WORTH_TELLING else f"this machine's clock is {show_duration(slow)} behind the other side's, which counts"
 
 
 class Exposure(Frozen):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import NamedTuple
 
+from dr.model.words import Word
 
-class Life(StrEnum):
+
+class Life(Word):
     """What can be known of a process from here."""
 
     ALIVE = "alive"

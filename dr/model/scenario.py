@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from dr.model.base import Duration, Frozen
+from dr.model.runbook import NAME
 from dr.model.words import Intent, Known, RunOutcome
 
 
@@ -192,14 +193,14 @@ class Expect(Frozen):
 class Scenario(Frozen):
     """One file of ``scenarios/``. ``timeline`` and ``acts`` are merged by time; ``settle`` is waited for after the last act.
 
-    world: where it is played unless a person says otherwise.
+    world: where it is played unless a person says otherwise; which ones there are, the reader of the file knows.
     repeat: time line and acts are played so often in a row, in one world; expectations are of all of them, ``time_limit`` is of each.
     """
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")
+    name: str = Field(pattern=NAME)
     title: str = ""
     runbook: str
-    world: Literal["lab", "sim"]
+    world: str = Field(pattern=NAME, description="lab, sim, or a world that a package brings")
     workload: Workload = Workload()
     timeline: tuple[Fault, ...] = ()
     acts: tuple[Act, ...] = Field(min_length=1)

@@ -142,7 +142,7 @@ class LagReport(Frozen):
 class CheckFinding(Finding):
     """One finding of ``dr runbook check``. ``group``: what was looked at. ``region``: where it is; null where it is in none."""
 
-    group: Literal["runbook", "credentials", "world", "freshness"]
+    group: Literal["runbook", "dependencies", "credentials", "world", "freshness"]
 
 
 class CheckGroup(Frozen):
@@ -151,7 +151,7 @@ class CheckGroup(Frozen):
     reason: why nothing was asked (``checked`` is 0 then); else empty.
     """
 
-    name: Literal["runbook", "credentials", "world", "freshness"]
+    name: Literal["runbook", "dependencies", "credentials", "world", "freshness"]
     about: str
     checked: int
     passed: int

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from dr.model.base import show_duration
 from dr.model.lag import STALE_AFTER as STALE_AFTER
-from dr.model.lag import Beat, ComponentView, Exposure, LagSample
+from dr.model.lag import Beat, ComponentView, Exposure, LagSample, slow_clock
 from dr.model.words import Known, Role, Severity
 
 
@@ -29,7 +29,7 @@ def exposure(
     KNOWN where the end is proven, BOUND ("at most this") where writes may have gone on until now, UNKNOWN where the sample is
     missing, stale, from the future or without a recovery point. A recovery point after the proven end means that the end was
     not the end (heartbeats come once an interval), so now is taken instead; one after now means that clocks disagree: UNKNOWN.
-    So a value is always above zero.
+    So a value is always above zero. Where the secondary's own clock showed a later moment than this machine's, that one counts.
 
     Args:
         outage_began: when writes ended. Counts only with ``proven``.
@@ -39,6 +39,9 @@ def exposure(
     known, reason = _usable(sample, now, stale_after)
     if sample is None or known is None:
         return Exposure(component=component, state=Known.UNKNOWN, recovery_point=sample.recovery_point if sample else None, reason=reason)
+    slow = sample.clock_behind or timedelta(0)
+    now += slow
+    outage_began = None if outage_began is None else outage_began + slow
     if proven and outage_began is not None and outage_began > known:
         return Exposure(component=component, state=sample.state, value=outage_began - known, recovery_point=known)
     if now <= known:
@@ -48,6 +51,7 @@ def exposure(
             reason=f"the recovery point is {ahead} ahead of this machine's clock: compare the clocks",
         )  # fmt: skip
     why = "the recovery point is newer than the end of writes that was told" if proven and outage_began else "writes may go on until now"
+    why = "; ".join(filter(None, [why, slow_clock(slow)]))
     return Exposure(component=component, state=Known.BOUND, value=now - known, recovery_point=known, reason=why)
 
 
@@ -112,6 +116,23 @@ def last_beat(beats: Iterable[Beat], *, watched_until: datetime) -> datetime | N
         newest[beat.component] = beat.acknowledged_at or newest.get(beat.component)
     moments = [moment for moment in newest.values() if moment is not None and moment >= watched_until]
     return min(moments) if moments and len(moments) == len(newest) else None
+
+
+_USUAL = 20
+"""So many heartbeats say how often they come."""
+
+
+def late(beats: Iterable[Beat], acknowledged_at: datetime, now: datetime) -> bool:
+    """Whether what followed the heartbeat that was acknowledged then, another one or nothing until now, came later than twice the usual
+    distance, or nobody knows what is usual. An outage that it dates may have begun anywhere in that gap."""
+    beats = list(beats)
+    dating = next((beat for beat in beats if beat.acknowledged_at == acknowledged_at), None)
+    if dating is None:
+        return True
+    sent = sorted(beat.sent_at for beat in beats if beat.component == dating.component)
+    usual = sorted(later - earlier for earlier, later in pairwise([at for at in sent if at <= dating.sent_at][-_USUAL:]))
+    follows = next((at for at in sent if at > dating.sent_at), now)
+    return len(usual) < 2 or follows - dating.sent_at > 2 * usual[len(usual) // 2]
 
 
 def _outage(beats: Sequence[Beat]) -> Outage:

@@ -19,6 +19,7 @@ from dr.model.lag import Beat, ComponentView, LagSample
 from dr.model.plan import Acceptance, StepSpec
 from dr.model.runbook import KindConfig, Region, SecretRef
 from dr.model.words import Guard, Intent
+from dr.ports.stores import Derived as Derived
 from dr.ports.stores import Inbox as Inbox
 from dr.ports.stores import InboxStore as InboxStore
 from dr.ports.stores import Journal as Journal
@@ -129,6 +130,8 @@ class Site:
         complete only after construction: look a peer up when it is used, not in ``__init__``.
     artefacts: directory outside the source region for what a step must keep (0700).
     world: where this process acts; what declares its worlds (a command) acts in no other (I12).
+    shared: what the components of one provider have in common (connections, budgets of calls), by the provider's name; the first one that
+        asks for it makes it.
     """
 
     runbook: str
@@ -141,6 +144,7 @@ class Site:
     base: Path
     peers: Mapping[str, Kind]
     world: str = "live"
+    shared: dict[str, Any] = field(default_factory=dict)
 
 
 class Look(Enum):
@@ -288,6 +292,14 @@ class Questioned(Protocol):
         """The commands. Pure: no I/O."""
 
 
+@runtime_checkable
+class Watching(Protocol):
+    """A kind that says what its view and its sample may do, for the role of the monitor."""
+
+    def rights(self) -> Sequence[str]:
+        """As ``StepSpec.permissions``. Pure: no I/O."""
+
+
 class World(Protocol):
     """Where a drill happens: a lab of real servers, a simulation. Deny by default: acts reach nothing outside it (I12)."""
 
@@ -307,6 +319,36 @@ class World(Protocol):
 
     def down(self) -> CleanUp:
         """Ends everything it started, on success and on failure alike; names what it could not."""
+
+
+class BroughtWorld(World, Protocol):
+    """A world that a package brings, under the entry point group ``dr.worlds``: it says what is drilled there, and how it is reached.
+
+    What the processes of such a drill inherit is not the person's environment but ``environment``: no credential and no address of
+    somebody's own platform comes along by chance (I12).
+    """
+
+    def runbook(self) -> Path:
+        """The runbook of the platform that ``up`` makes: the scenario's own, or that with its names filled in. Known before ``up``."""
+
+    def environment(self) -> Mapping[str, str]:
+        """What the processes of operators and monitor need to reach this world. Asked when it is up."""
+
+
+class WorldFactory(Protocol):
+    """What an entry point of the group ``dr.worlds`` names."""
+
+    def __call__(self, scenario: Path, runbook: Path, folder: Path) -> BroughtWorld:
+        """A world for one drill; starts nothing, touches nothing.
+
+        Args:
+            scenario: its file, read without a mistake.
+            runbook: the one that it names.
+            folder: this drill's own, for whatever the world writes; it is not there yet.
+
+        Raises:
+            FileError, Refused: the scenario wants what this world cannot have, or a runbook that reaches beyond it (I12).
+        """
 
 
 class Operator(Protocol):

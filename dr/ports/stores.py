@@ -32,11 +32,15 @@ class Journal(Protocol):
 class JournalStore(Journal, Protocol):
     """A journal as its owner has it."""
 
-    path: Path
-    """Where it lies; printed only."""
+    @property
+    def path(self) -> Path | str:
+        """Where it lies, or its address; printed only."""
 
     def listing(self, runbook: str | None = None) -> Sequence[Listed]:
         """All runs, oldest first, with runbook and start; no record is read."""
+
+    def newest(self, runbook: str) -> Iterator[Listed]:
+        """The runs of a runbook, newest first, read only as far as somebody asks."""
 
     def close(self) -> None:
         """Closes connections; safe to call twice."""
@@ -95,6 +99,16 @@ class InboxStore(Inbox, Protocol):
 
     def close(self) -> None:
         """Closes connections; safe to call twice."""
+
+
+class Derived(Protocol):
+    """What was reckoned from a journal, kept so that it need not be reckoned again; may be gone at any time."""
+
+    def first(self, keys: Iterable[str]) -> tuple[str, str] | None:
+        """The first of these keys that has a text, with it."""
+
+    def keep(self, key: str, text: str) -> None:
+        """Stores a text; whatever stood under that key before is gone."""
 
 
 class Samples(Protocol):

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from dr.engine.guards import UNKNOWN_LOSS, maybe_slow, way_out
 from dr.errors import ExitCode
 from dr.model.base import seconds, show_duration
-from dr.model.events import Accepted, Observed, PauseRequested, Resumed, SkipRequested, StepEnded, TimedOut, Turned, UndoEnded
+from dr.model.events import (
+    BOUNDS,
+    Accepted,
+    Observed,
+    PauseRequested,
+    Resumed,
+    RetryDue,
+    RetryScheduled,
+    SkipRequested,
+    StepEnded,
+    StepStarted,
+    TimedOut,
+    Turned,
+    UndoEnded,
+)
 from dr.model.evidence import Accounted, Evidence, Fenced, Identities, PredictedLate
 from dr.model.plan import Acceptance, GuardResult, StepSpec
 from dr.model.report import Debt, GuardReport, ObjectiveReport, StepReport
 from dr.model.words import DebtKind, FenceState, Guard, Intent, Known, Role, RunOutcome, StepState, Verb, Verdict
 from dr.report.debt import lost_history, unequal
-from dr.report.history import History
+from dr.report.history import Fact, History
 from dr.report.recovery import Loss, within_objectives, worst
+from dr.report.timing import dated_by
 
 _NAMED = 5
 """So many things are named in one sentence; the report has all of them."""
@@ -62,13 +77,13 @@ def objectives(history: History, rta: timedelta | None, losses: tuple[Loss, ...]
 
 
 def _rta_state(history: History, rta: timedelta | None) -> Known:
-    """A bound where the outage was dated by the recovery point, by a fence that nobody acknowledged, or by the last look at a primary
-    that went before the fence: it began then or later."""
+    """A bound where the outage was dated by the recovery point, by a heartbeat that nothing followed for longer than usual, by a fence that
+    nobody acknowledged, or by the last look at a primary that went before the fence: it began then or later."""
     if rta is None:
         return Known.UNKNOWN
-    fenced = any(fact.state is FenceState.FENCED for fact in history.all(Fenced)) and history.first_act(Verb.FENCE) is not None
+    fenced = any(fact.state is FenceState.FENCED for fact in history.fences()) and history.first_act(Verb.FENCE) is not None
     undated = history.state.outage_began is None and not history.started.plan.intent.planned and not fenced
-    return Known.BOUND if undated or history.started.samples_from in ("recovery-point", "cut-short") else Known.KNOWN
+    return Known.BOUND if undated or dated_by(history) in BOUNDS else Known.KNOWN
 
 
 def exit_code(ended: RunOutcome, found: ObjectiveReport) -> ExitCode:
@@ -104,7 +119,7 @@ def _asked(event: StepEnded, history: History) -> list[GuardReport]:
     """What was asked at the end of an attempt; of a journal that keeps refusals only, the refusal."""
     if event.guards:
         return [GuardReport.model_validate({**item.model_dump(), "step": event.step}) for item in event.guards]
-    if event.guard not in set(Guard):
+    if event.guard not in _GUARDS:
         return []
     steps = history.state.steps
     component = steps[event.step].spec.component if event.step in steps else event.step.partition("/")[0]
@@ -113,6 +128,9 @@ def _asked(event: StepEnded, history: History) -> list[GuardReport]:
         name=Guard(event.guard), verdict=Verdict.REFUSED, reason=event.reason, component=component, accept=accept, step=event.step
     )  # fmt: skip
     return [refusal]
+
+
+_GUARDS = frozenset(Guard)
 
 
 def _overridden(item: GuardReport, by: Acceptance) -> GuardReport:
@@ -127,15 +145,20 @@ def deviations(history: History, steps: Sequence[StepReport]) -> tuple[str, ...]
     found: list[str] = []
     if history.started.only:
         found.append(f"restricted to {', '.join(history.started.only)}")
+    if history.started.asked is not None:
+        asked, done = history.started.asked, history.started.plan.intent
+        found.append(f"asked for as a {asked}, done with the steps of a {done}: {history.started.reason}")
     found += [_accepted(item) for item in history.state.acceptances]
-    before = history.events[0][0]
+    before, version = history.events[0][0], history.started.tool_version
     for at, event in history.events:
-        text = _deviation(event, specs, at, before)
+        text = "" if isinstance(event, _NO_DEVIATION) else _deviation(event, specs, at - before, version)
         if text:
             found.append(text)
         if isinstance(event, StepEnded):
             found += [text for fact in event.evidence if (text := _found(fact, history))]
         before = at
+        version = (isinstance(event, Resumed) and event.tool_version) or version
+    found += [_late(item) for item in history.facts if item.owed and isinstance(item.evidence, Fenced) and item.evidence.state.certain]
     found += [
         f"{step.id} took {show_duration(timedelta(seconds=step.duration_seconds or 0))}, "
         f"over its budget of {show_duration(timedelta(seconds=step.budget_seconds))}"
@@ -143,6 +166,12 @@ def deviations(history: History, steps: Sequence[StepReport]) -> tuple[str, ...]
         if step.over_budget
     ]
     return tuple(found)
+
+
+def _late(fact: Fact) -> str:
+    """A fence that was owed is one by now. What was done without it stays a deviation."""
+    assert isinstance(fact.evidence, Fenced), "asked before"
+    return f"{fact.step} was acknowledged after the promotion, at {fact.at:%H:%M:%S} UTC: {fact.evidence.proof}"
 
 
 def _found(fact: Evidence, history: History) -> str:
@@ -168,7 +197,12 @@ def _accepted(item: Acceptance) -> str:
     return f"guard {item.guard} accepted by {item.actor}{bound}" + (f": {item.reason}" if item.reason else "")
 
 
-def _deviation(event: object, specs: dict[str, StepSpec], at: datetime, before: datetime) -> str:
+_NO_DEVIATION = (StepStarted, RetryScheduled, RetryDue)
+"""Most of a journal."""
+
+
+def _deviation(event: object, specs: dict[str, StepSpec], since: timedelta, version: str) -> str:
+    """``since``: how long after the record before it. ``version``: of ``dr``, as far as the run had come then."""
     text = ""
     match event:
         case SkipRequested():
@@ -178,7 +212,8 @@ def _deviation(event: object, specs: dict[str, StepSpec], at: datetime, before: 
         case Resumed():
             how = "the process that held the run ended without saying so" if event.crashed else "the run was paused"
             changed = "; the runbook was edited meanwhile, the run kept its plan" if event.runbook_changed else ""
-            text = f"resumed by {event.actor} {show_duration(at - before)} after its last record: {how}{changed}"
+            other = f"; dr is {event.tool_version} now, was {version}" if event.tool_version not in ("", version) else ""
+            text = f"resumed by {event.actor} {show_duration(since)} after its last record: {how}{changed}{other}"
             if event.dropped:
                 text += f"; asked for before and not obeyed, ask again if it is still wanted: {', '.join(event.dropped)}"
         case PauseRequested():
@@ -215,6 +250,9 @@ def _around(history: History, said: Sequence[GuardReport]) -> str:
         return _WAIT.format(runbook=runbook)
     views = [view for view in plan.views if plan.target in view.regions]
     away = [view.component for view in views if view.regions[plan.target].role not in ready]
+    gone = [view for view in views if view.lag is not None and plan.source in view.regions and view.regions[plan.source].role not in ready]
+    if plan.intent.planned and gone and not away:
+        return f"dr failover {runbook} --to {plan.target}"  # the source has nothing to hand over, and the target can take over
     if not away or not plan.intent.moves or any(item.name is not Guard.TARGET_REACHABLE or item.component not in away for item in no):
         return ""
     start = f"dr status {runbook} · start {', '.join(away)} in {plan.target}, then give the same command again"

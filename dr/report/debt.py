@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from dr.model.base import Frozen
 from dr.model.events import Record, StepEnded, UndoEnded
 from dr.model.evidence import (
     Accounted,
@@ -25,6 +26,17 @@ from dr.report.history import History
 
 _BESIDE = (Verb.FOLLOW, Verb.STAND_BY, Verb.LOCK, Verb.UNLOCK, Verb.SILENCE, Verb.UNSILENCE, Verb.LOWER_TTL, Verb.RAISE_TTL)
 """What re-protect does anyway, and what is temporary: debt of its own kind."""
+
+
+RECKONING = 1
+"""Grows whenever the same runs would leave another debt than before: what an earlier one kept does not count then."""
+
+
+class Kept(Frozen):
+    """A book as text."""
+
+    open: tuple[tuple[DebtKind, str, str, Debt], ...]
+    primaries: dict[str, str]
 
 
 def open_debt(runs: Sequence[Sequence[Record]]) -> tuple[Debt, ...]:
@@ -64,6 +76,24 @@ class Book:
         self.open: dict[tuple[DebtKind, str, str], Debt] = {}
         self.primaries: dict[str, str] = {}
         self._reading: History | None = None
+
+    @classmethod
+    def load(cls, text: str) -> Book:
+        """What ``dump`` wrote. Raises ValueError: it is of another version."""
+        kept, book = Kept.model_validate_json(text), cls()
+        book.open = {(kind, component, what): debt for kind, component, what, debt in kept.open}
+        book.primaries = dict(kept.primaries)
+        return book
+
+    def dump(self) -> str:
+        """The book as text, to go on from later. A change of what runs mean for the debt needs another ``RECKONING``."""
+        return Kept(open=tuple((*key, debt) for key, debt in self.open.items()), primaries=self.primaries).model_dump_json()
+
+    def copy(self) -> Book:
+        """One of one's own."""
+        other = Book()
+        other.open, other.primaries = self.open.copy(), self.primaries.copy()
+        return other
 
     def owed(self) -> tuple[Debt, ...]:
         """What is open after the runs that were read so far, oldest first."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from functools import cached_property
+from typing import Any, TypeVar
 
-from dr.engine.machine import fold
+from dr.engine.machine import apply
 from dr.engine.state import RunState
 from dr.errors import StateUnreadable
 from dr.model.events import Event, Observed, Record, Resumed, RunStarted, StepEnded, StepStarted, Turned
-from dr.model.evidence import Evidence
+from dr.model.evidence import Evidence, Fenced
 from dr.model.plan import StepSpec
 from dr.model.words import Verb
 
@@ -20,11 +21,12 @@ E = TypeVar("E")
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt of a step. ``end`` is None where the process died in it."""
+    """One attempt of a step. ``end`` is None where the process died in it. ``owed``: of a fence, after the promotion."""
 
     spec: StepSpec
     started_at: datetime
     end: StepEnded | None = None
+    owed: bool = False
 
     @property
     def acted(self) -> bool:
@@ -34,11 +36,12 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One piece of evidence with the moment it was journaled, and the step that found it ("" where none did)."""
+    """One piece of evidence with the moment it was journaled, and the step that found it ("" where none did). ``owed``: as its attempt."""
 
     at: datetime
     evidence: Evidence
     step: str = ""
+    owed: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,28 +57,39 @@ class History:
     facts: tuple[Fact, ...]
 
     @classmethod
-    def read(cls, records: Sequence[Record]) -> History:
+    def read(cls, records: Sequence[Record], known: History | None = None) -> History:
         """Folds the records of one run.
+
+        Args:
+            known: what its first records came to when they were read before: only the rest is folded then. It is left as it is.
 
         Raises:
             StateUnreadable: there are none, or the first one does not start a run.
             IllegalTransition: they are not a history that the machine allows.
         """
-        events = tuple((datetime.fromisoformat(record.at), record.event) for record in records)
+        events = () if known is None else known.events
+        new = [(datetime.fromisoformat(record.at), record.event) for record in records[len(events) :]]
+        events = (*events, *new)
         if not events or not isinstance(events[0][1], RunStarted):
             raise StateUnreadable("the journal of this run does not begin with its start", hint="dr runs")
-        state = fold(events, records[0].run_id)
-        return cls(
-            records[0].run_id, records[-1].hash, events, state, events[0][1], tuple(_attempts(events)), tuple(_facts(events))
-        )  # fmt: skip
+        state = RunState(records[0].run_id) if known is None else known.state.copy()
+        for at, event in new:
+            apply(state, event, at)
+        facts = () if known is None else known.facts
+        return cls(records[0].run_id, records[-1].hash, events, state, events[0][1], _attempts(known, new), (*facts, *_facts(new)))
 
     def all(self, fact: type[E], component: str | None = None) -> list[E]:
         """The evidence of one class, oldest first; of one component where named."""
-        return [
-            item.evidence
-            for item in self.facts
-            if isinstance(item.evidence, fact) and (component is None or getattr(item.evidence, "component", None) == component)
-        ]
+        found: list[Any] = self._found.get(fact, [])  # kept by class: a report asks twenty times
+        return found.copy() if component is None else [item for item in found if getattr(item, "component", None) == component]
+
+    @cached_property
+    def _found(self) -> dict[type, list[Evidence]]:
+        """All evidence, by its class."""
+        found: dict[type, list[Evidence]] = {}
+        for item in self.facts:
+            found.setdefault(type(item.evidence), []).append(item.evidence)
+        return found
 
     def newest(self, fact: type[E], component: str | None = None) -> E | None:
         """The newest evidence of one class; of one component where named."""
@@ -87,9 +101,21 @@ class History:
         by_component = {getattr(item, "component", ""): item for item in self.all(fact)}
         return list(by_component.values())
 
+    def fences(self, component: str | None = None) -> list[Fenced]:
+        """What was known of the old primary before the promotion, oldest first: what came of a fence that was owed changes nothing about
+        when service ended, nor what the promotion went ahead on."""
+        found = [item.evidence for item in self.facts if isinstance(item.evidence, Fenced) and not item.owed]
+        return [item for item in found if component is None or item.component == component]
+
+    def acknowledged(self, component: str) -> datetime | None:
+        """When a fence that was owed was acknowledged."""
+        late = (item for item in self.facts if item.owed and isinstance(item.evidence, Fenced) and item.evidence.component == component)
+        return next((item.at for item in late if isinstance(item.evidence, Fenced) and item.evidence.state.certain), None)
+
     def first_act(self, *verbs: Verb) -> datetime | None:
         """When the first attempt that acted began; of these verbs only, where named."""
-        return next((item.started_at for item in self.attempts if item.acted and (not verbs or item.spec.verb in verbs)), None)
+        acts = (item for item in self.attempts if item.acted and not item.owed)
+        return next((item.started_at for item in acts if not verbs or item.spec.verb in verbs), None)
 
     def no_return(self) -> Attempt | None:
         """The first attempt of an irreversible step that acted, or may have: the point of no return."""
@@ -106,26 +132,26 @@ class History:
         return holding
 
 
-def _attempts(events: Sequence[tuple[datetime, Event]]) -> Iterator[Attempt]:
-    """In the order in which they began."""
-    specs: dict[str, StepSpec] = {}
-    attempts: dict[int, Attempt] = {}
-    open_at: dict[str, int] = {}
-    for number, (at, event) in enumerate(events):
+def _attempts(known: History | None, events: Sequence[tuple[datetime, Event]]) -> tuple[Attempt, ...]:
+    """In the order in which they began, after those that are known."""
+    specs: dict[str, StepSpec] = {} if known is None else {name: step.spec for name, step in known.state.steps.items()}
+    attempts = [] if known is None else list(known.attempts)
+    newest = {item.spec.id: number for number, item in enumerate(attempts)}
+    for at, event in events:
         if isinstance(event, (RunStarted, Turned)):
             specs.update((spec.id, spec) for spec in event.plan.steps)
         elif isinstance(event, StepStarted):
-            open_at[event.step] = number
-            attempts[number] = Attempt(specs[event.step], at)
+            newest[event.step] = len(attempts)
+            attempts.append(Attempt(specs[event.step], at, owed=event.owed))
         elif isinstance(event, StepEnded):
-            began = open_at.pop(event.step)
-            attempts[began] = Attempt(specs[event.step], attempts[began].started_at, event)
-    yield from attempts.values()
+            began = newest[event.step]
+            attempts[began] = Attempt(specs[event.step], attempts[began].started_at, event, event.owed)
+    return tuple(attempts)
 
 
 def _facts(events: Sequence[tuple[datetime, Event]]) -> Iterator[Fact]:
     for at, event in events:
         if isinstance(event, StepEnded):
-            yield from (Fact(at, item, event.step) for item in event.evidence)
+            yield from (Fact(at, item, event.step, event.owed) for item in event.evidence)
         elif isinstance(event, Observed):
             yield Fact(at, event.evidence)

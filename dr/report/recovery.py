@@ -50,32 +50,35 @@ def _loss(history: History, component: str) -> Loss:
         return Loss(component, Known.KNOWN, timedelta(), point.recovery_point)
     if point.recovery_point is None:
         return Loss(component, Known.UNKNOWN, None, None)
-    ended = [fact.writes_ended_at for fact in history.all(Fenced, component) if fact.writes_ended_at is not None]
-    if ended and ended[-1] > point.recovery_point:
-        return Loss(component, Known.KNOWN, ended[-1] - point.recovery_point, point.recovery_point)
+    since = point.recovery_point - (point.clock_behind or timedelta())  # by the clock that stamps what follows, where that one is slow
+    ended = [fact.writes_ended_at for fact in history.fences(component) if fact.writes_ended_at is not None]
+    if ended and ended[-1] > since:
+        return Loss(component, Known.KNOWN, ended[-1] - since, point.recovery_point)
     last = _last_possible_write(history, component)
-    if last is None or last <= point.recovery_point:  # a clock that is ahead bounds nothing
+    if last is None or last <= since:  # a clock that is ahead bounds nothing
         return Loss(component, Known.UNKNOWN, None, point.recovery_point)
-    return Loss(component, Known.BOUND, last - point.recovery_point, point.recovery_point)
+    return Loss(component, Known.BOUND, last - since, point.recovery_point)
 
 
 def _last_possible_write(history: History, component: str) -> datetime | None:
-    """Until when a client may have written to the old primary: fenced, it was dead by the promotion; else until names led nobody there.
+    """Until when a client may have written to the old primary: fenced, it was dead by the promotion; else until names led nobody there, or
+    until the fence that was owed was acknowledged.
 
     None while that is not reached, and where a name server of the old side was silent: it may be behind a partition, and lead people to a
     primary that nobody fenced. A move without names ends with its promotion: where clients find the data is not its business.
     """
     promoted = _promoted_at(history, component)
-    fact = history.newest(Fenced, component)
+    found = history.fences(component)
     names = any(step.verb is Verb.PROPAGATE for step in history.state.current_plan.steps)
-    if promoted is None or not names or (fact is not None and fact.state in (FenceState.FENCED, FenceState.NOT_NEEDED)):
+    if promoted is None or not names or (found and found[-1].state.certain):
         return promoted
-    if any(item.still_answers for item in history.newest_each(Redirected)):
-        return None
-    moments = timing.stamps(history)
-    # what was sent before the caches ran out is acknowledged a moment later: the check that follows is the safer end
-    led_away = moments.verified or moments.propagated
-    return None if led_away is None else max(promoted, led_away)
+    ends = [history.acknowledged(component)]
+    if not any(item.still_answers for item in history.newest_each(Redirected)):
+        moments = timing.stamps(history)
+        # what was sent before the caches ran out is acknowledged a moment later: the check that follows is the safer end
+        ends.append(moments.verified or moments.propagated)
+    known = [moment for moment in ends if moment is not None]
+    return max(promoted, min(known)) if known else None
 
 
 def _promoted_at(history: History, component: str) -> datetime | None:

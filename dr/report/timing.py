@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from dr.engine.state import StepRun
 from dr.model.base import between, seconds
-from dr.model.evidence import Fenced
+from dr.model.events import OutageKnownFrom, RunStarted, Turned
 from dr.model.report import CriticalPath, RtaBreakdown, Stamps
 from dr.model.words import FenceState, StepState, Verb
 from dr.report.history import History
@@ -45,13 +45,22 @@ def outage_began(history: History) -> datetime | None:
     if history.started.plan.intent.planned:
         candidates.append(history.first_act(Verb.FREEZE) or history.first_act(Verb.FENCE))
     known = [moment for moment in candidates if moment is not None]
-    fenced = any(fact.state is FenceState.FENCED for fact in history.all(Fenced))
+    fenced = any(fact.state is FenceState.FENCED for fact in history.fences())
     if not known and (fenced or served_at_first(history)):
         moment = history.first_act(Verb.FENCE)
         if moment is None and fenced:  # it was found stopped: it went between the look at it and the fence
             moment = max((view.at for view in history.started.plan.views if view.primary is not None), default=None)
         known = [moment] if moment is not None else []
     return min(known, default=None)
+
+
+def dated_by(history: History) -> OutageKnownFrom:
+    """Who says when service ended; "" where the run took it away itself."""
+    known: OutageKnownFrom = ""
+    for _, event in history.events:
+        if isinstance(event, (RunStarted, Turned)) and event.outage_began is not None:
+            known = event.samples_from
+    return known if history.state.outage_began is not None and history.state.outage_began == outage_began(history) else ""
 
 
 def served_at_first(history: History) -> bool:

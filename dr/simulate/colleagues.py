@@ -1,4 +1,4 @@
-"""The people beside who is on call: they say yes when they are asked; at night it takes them a while to wake up."""
+"""The people beside who is on call: they say yes when they are asked; at night it takes them a while to wake up, or the whole night."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from dr.model.events import Approved, RunEnded, RunStarted, Turned
+from dr.model.events import Approved, Resumed, RunEnded, RunStarted, StepEnded, StepStarted, Turned
 from dr.model.plan import Plan
 from dr.model.runbook import Runbook
 from dr.model.scenario import Act
 from dr.providers.sim.process import chance
+from dr.simulate.disk import StoredRun
 from dr.simulate.stage import Stage
 from dr.simulate.story import Story
 
@@ -18,6 +19,8 @@ _EVERY = 10.0
 """Seconds between two looks at what waits."""
 _AWAKE, _ASLEEP = (5.0, 60.0), (60.0, 1200.0)
 """Seconds, least and most, until somebody answers: at a planned move, and at 02:40."""
+_STILL = 300.0
+"""So many seconds after its last record a run that asks for somebody waits for nothing else."""
 
 
 def asked(runbook: Runbook) -> bool:
@@ -29,10 +32,12 @@ def asked(runbook: Runbook) -> bool:
 
 @dataclass
 class Colleagues:
-    """All of them, as one job. Nobody answers while the stage says so; once everything has healed, they sit at their desks."""
+    """All of them, as one job. Nobody answers while the stage says so; once everything has healed, they sit at their desks, but in a night
+    in which nobody wakes up: then the story ends as soon as all has healed and a run waits for nothing but them."""
 
     stage: Stage
     story: Story
+    _seen: tuple[str, int, float] = ("", 0, 0.0)
 
     def run(self) -> None:
         """Looks, and answers, for ever."""
@@ -41,6 +46,9 @@ class Colleagues:
         since: dict[str, float] = {}
         while True:
             loop.sleep(_EVERY)
+            if self.story.alone:
+                stage.left_waiting = self._left()
+                continue
             for run_id, number, step in list(self._waiting()):
                 first = since.setdefault(run_id, loop.now)
                 if stage.healed or loop.now >= max(first + delay, stage.nobody_until):
@@ -49,7 +57,7 @@ class Colleagues:
 
     def _waiting(self) -> Iterator[tuple[str, int, str]]:
         """Run, number and id of every step of the newest run that nobody has answered yet."""
-        run = next(reversed(self.stage.disk.runs.values()), None)
+        run = self._newest()
         if run is None:
             return
         plan: Plan | None = None
@@ -67,3 +75,28 @@ class Colleagues:
             return
         asking = [step.id for step in plan.steps if step.approval] if plan is not None else []
         yield from ((run.run_id, number, step) for number, step in enumerate(asking, start=1) if step not in answered)
+
+    def _newest(self) -> StoredRun | None:
+        return next(reversed(self.stage.disk.runs.values()), None)
+
+    def _left(self) -> tuple[str, tuple[str, ...]] | None:
+        """The run that will stand where it stands until the morning, and what it asks: a process holds it, and has nothing to do."""
+        stage, run = self.stage, self._newest()
+        lease = stage.disk.leases.get(stage.runbook.name)
+        if not stage.healed or run is None or lease is None or lease.released or lease.run_id != run.run_id or not lease.process.alive:
+            return None
+        if self._seen[:2] != (run.run_id, len(run.records)):
+            self._seen = run.run_id, len(run.records), stage.loop.now
+        asked = tuple(step for _run, _number, step in self._waiting())
+        if not asked or stage.loop.now - self._seen[2] < _STILL:
+            return None
+        under = set[str]()
+        for record in run.records:
+            match record.event:
+                case StepStarted(step=step):
+                    under.add(step)
+                case StepEnded(step=step):
+                    under.discard(step)
+                case Resumed():
+                    under.clear()
+        return None if under else (run.run_id, asked)

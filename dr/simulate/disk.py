@@ -198,10 +198,10 @@ class Disk:
                 return f"run number {number} ({run.run_id}) does not fit its first record"
         return None
 
-    def headless(self) -> str | None:
-        """The first run whose first record is not there, in words; None where all are. Free while nothing was damaged."""
+    def headless(self, only: StoredRun | None = None) -> str | None:
+        """The first run (or one) whose first record is not there, in words; None where all are. Free while nothing was damaged."""
         for number, run in enumerate(self.runs.values() if self.damages else (), start=1):
-            if not run.records or run.records[0].seq != 1:
+            if (only is None or run is only) and (not run.records or run.records[0].seq != 1):
                 return f"run number {number} is listed under a runbook that its first record does not name"
         return None
 

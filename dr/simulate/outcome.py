@@ -32,8 +32,10 @@ class Record(NamedTuple):
     """One story, small enough to be sent between processes by the thousand.
 
     number: its place in the survey, from 0. rta, rpa: milliseconds, None where unknown. rto_met, rpo_met: false where unknown.
-    over_rpo: components that lost more than their RPO. path: the steps on the critical path. guards: how often each refused.
-    waited: milliseconds for people's words, by step. told_unknown: its report could not tell RTA or RPA.
+    over_rpo: components that lost more than their RPO; over_by_lag: those of them that were behind by more than that when the disaster
+    came, whatever an old primary that lived on took afterwards. path: the steps on the critical path. guards: how often each refused.
+    waited: milliseconds for people's words, by step, None where nobody said one before the morning. told_unknown: its report could not
+    tell RTA or RPA.
     """
 
     number: int
@@ -50,8 +52,9 @@ class Record(NamedTuple):
     path: tuple[str, ...]
     guards: tuple[tuple[str, int], ...]
     decisions: tuple[str, ...]
-    waited: tuple[tuple[str, int], ...]
+    waited: tuple[tuple[str, int | None], ...]
     violation: Broken | None
+    over_by_lag: tuple[str, ...] = ()
 
 
 class Outside:
@@ -69,6 +72,7 @@ class Outside:
         self._home = ""
         self._targets: dict[str, str] = {}
         self._lost: dict[str, float] = {}
+        self._behind: dict[str, float] = {}
         self._writes: dict[str, list[tuple[float, float]]] = {}
         self._looked = 0.0
         self._writing: set[str] = set()
@@ -93,7 +97,7 @@ class Outside:
             self.ends[what].setdefault(effect.component, effect.at)
         new = self._promoted()
         for component in self._targets if what == "write-outside" else new:
-            self._lost[component] = self._missing(component)
+            self._lost[component], self._behind[component] = self._missing(component)
 
     def _promoted(self) -> list[str]:
         """Databases that lead elsewhere since the last look; by a command, or by a server that comes up again after it was half-way."""
@@ -116,14 +120,14 @@ class Outside:
         self._looked = now
         self._writing = {name for name, store in stores if isinstance(store, Database) and store.writable(self._home)}
 
-    def _missing(self, component: str) -> float:
-        """Seconds of what the old primary had acknowledged until now, and the new one has not."""
+    def _missing(self, component: str) -> tuple[float, float]:
+        """Seconds of what the old primary had acknowledged and the new one has not: until now, and until the disaster came."""
         assert self._stage is not None, "it watches"
         store = self._stage.world.stores[component]
         assert isinstance(store, Database), "only databases are promoted here"
         lost = missing(store.copies[self._home].log, store.copies[self._targets[component]].log)
-        pairs = ((span, stretch) for span in lost for stretch in self._writes.get(component, ()))
-        return sum(max(0.0, min(span.end, end) - max(span.begin, begin)) for span, (begin, end) in pairs)
+        pairs = [(max(span.begin, begin), min(span.end, end)) for span in lost for begin, end in self._writes.get(component, ())]
+        return sum(max(0.0, end - begin) for begin, end in pairs), sum(max(0.0, min(end, self._begin) - begin) for begin, end in pairs)
 
     @property
     def back(self) -> float | None:
@@ -142,6 +146,11 @@ class Outside:
     def lost(self) -> Mapping[str, float]:
         """Seconds of acknowledged writes that were lost, by database."""
         return self._lost
+
+    @property
+    def behind(self) -> Mapping[str, float]:
+        """Those of them that had been acknowledged before the disaster: what replication was behind by."""
+        return self._behind
 
 
 def record(number: int, played: Played, stage: Stage, outside: Outside, groups: Mapping[str, str]) -> Record:
@@ -166,8 +175,9 @@ def record(number: int, played: Played, stage: Stage, outside: Outside, groups: 
         told_unknown=first is not None and Known.UNKNOWN in (first.objectives.rta_state, first.objectives.rpa_state),
         over_rpo=tuple(over), path=first.critical_path.steps if first is not None else (),
         guards=tuple(sorted(_refusals(final).items())), decisions=(*played.decisions, *_answers(stage)),
-        waited=tuple(sorted(_waited(final).items())),
+        waited=tuple(sorted(_waited(final, stage).items())),
         violation=None if violation is None else Broken(violation.rule, violation.text, round(violation.at - story.disaster, 3)),
+        over_by_lag=tuple(name for name in over if timedelta(seconds=outside.behind[name]) > runbook.rpo(name)),
     )  # fmt: skip
 
 
@@ -199,7 +209,7 @@ def _answers(stage: Stage) -> list[str]:
     return ["approved" if act.approve else "skipped a step" for act in given if act.approve or act.skip]
 
 
-def _waited(reports: Sequence[RunReport]) -> dict[str, int]:
+def _waited(reports: Sequence[RunReport], stage: Stage) -> dict[str, int | None]:
     """How long runs waited for people's words."""
     found: dict[str, int] = {}
     for report in reports:
@@ -207,4 +217,5 @@ def _waited(reports: Sequence[RunReport]) -> dict[str, int]:
             if step.kind in PEOPLE and step.started_at is not None and report.stamps.decided is not None:
                 wait = step.started_at - report.stamps.decided
                 found[step.id] = found.get(step.id, 0) + max(0, round(wait.total_seconds() * 1000))
-    return found
+    unanswered = () if stage.left_waiting is None else stage.left_waiting[1]
+    return {**found, **dict.fromkeys(unanswered)}

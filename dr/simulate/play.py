@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+from dr.model.events import RunEnded, RunStarted
+from dr.model.plan import Plan
 from dr.model.report import RunReport
 from dr.model.scenario import Act
 from dr.model.words import Intent, RunOutcome
 from dr.providers.sim.database import Database
+from dr.providers.sim.names import Names
+from dr.providers.sim.sort import Sort
 from dr.providers.sim.world import Way
 from dr.simulate.colleagues import Colleagues, asked
 from dr.simulate.people import DONE, OnCall
@@ -62,8 +66,11 @@ class Played:
     seconds: float
 
 
-def play(stage: Stage, story: Story, faults: Mapping[str, FaultSort], checkers: Sequence[Checker]) -> Played:
-    """One story from its beginning to its end, or to the first violation."""
+def play(
+    stage: Stage, story: Story, faults: Mapping[str, FaultSort], checkers: Sequence[Checker], stop: Callable[[], bool] | None = None
+) -> Played:
+    """One story from its beginning to its end, or to the first violation. ``stop``: asked often; true ends it where it is, and nothing is
+    said of what is not over."""
     loop = stage.loop
     for store in stage.world.stores.values():
         if isinstance(store, Database):
@@ -78,11 +85,16 @@ def play(stage: Stage, story: Story, faults: Mapping[str, FaultSort], checkers: 
     loop.spawn(None, plot.run, "plot")
     if asked(stage.runbook):
         loop.spawn(None, Colleagues(stage, story).run, "colleagues")
-    loop.run(story.ends, lambda: plot.over or bool(stage.violations))
-    if not stage.violations and not plot.over:
+
+    def over() -> bool:
+        return plot.over or bool(stage.violations) or stage.left_waiting is not None
+
+    loop.run(story.ends, over if stop is None else lambda: over() or stop())
+    stopped = not over() and stop is not None and stop()
+    if not over() and not stopped:
         stage.broken("L1", f"not over {story.ends - story.heals:.0f} s after everything had healed: {plot.waits_for}")
     for checker in checkers:
-        if not stage.violations:
+        if not stage.violations and not stopped:
             checker.ended(stage)
     reports = tuple(command.report for command in stage.commands if command.report is not None)
     found = digest(stage)
@@ -134,10 +146,16 @@ class _Plot:
         self._heal(home)
         if not done:
             done = person.brings_about(story.intent, away, until=story.ends)
-        if done and story.plot == "round-trip":
+        if done and story.plot == "round-trip" and self._placed:
+            if self._only_names:
+                self._repeat()  # until the name server that was lost has heard of it, nobody can say where the way back begins
             for intent in (Intent.REPROTECT, Intent.FAILBACK):
                 self.waits_for = f"the {intent}"
                 done = done and person.brings_about(intent, None, until=story.ends)
+        left = self._left_behind if done else None
+        if left is not None:
+            self.waits_for = "the end of a run that somebody else left behind"
+            done = person.brings_about(left.intent, left.target if left.intent.moves else None, until=story.ends)
         if done:
             self.waits_for = "the same command once more"
             self._repeat()
@@ -168,17 +186,46 @@ class _Plot:
             world.bring_back(region)
         world.tell("everything has healed")
 
+    @property
+    def _placed(self) -> list[Sort]:
+        """What says itself in which region it is: without any of it, nobody can be asked where the platform is."""
+        return [store for store in self.stage.world.stores.values() if isinstance(store, Sort) and store.placed]
+
+    @property
+    def _only_names(self) -> bool:
+        return bool(self._placed) and all(isinstance(store, Names) for store in self._placed)
+
+    @property
+    def _left_behind(self) -> Plan | None:
+        """What somebody else began after the engineer's move had come to its end, and what has not: it was refused something half-way, or
+        its process died. Nobody goes home then: it is brought to its end."""
+        runs = [run.records for run in self.stage.disk.runs.values() if run.records]
+        left = [records[0].event for records in runs if not any(isinstance(record.event, RunEnded) for record in records)]
+        return next((event.plan for event in reversed(left) if isinstance(event, RunStarted)), None)
+
+    @property
+    def _last(self) -> Act:
+        """The command that brought the platform where it is."""
+        done = [item for item in self.stage.commands if item.ended is not None and item.report is not None and item.report.outcome in DONE]
+        moves = [item for item in done if item.act.intent is not None and item.act.intent.moves]
+        return max(moves, key=lambda item: item.ended or 0.0).act
+
     def _repeat(self) -> None:
-        """L2: the same command again, the last one that brought the platform where it is, touches nothing."""
-        stage = self.stage
-        before = len(stage.world.effects)
-        done = [item for item in stage.commands if item.ended is not None and item.report is not None and item.report.outcome in DONE]
-        last = max((item for item in done if item.act.intent is not None and item.act.intent.moves), key=lambda item: item.ended or 0.0)
-        act = Act(at=timedelta(0), intent=last.act.intent, to=last.act.to, actor="on-call", reason="once more")
-        command = stage.type(act)
-        stage.wait_for(command, self.story.ends)
-        own = [effect for effect in stage.world.effects[before:] if effect.process == command.process.name]
-        outcome = None if command.report is None else command.report.outcome
-        if own or outcome is not RunOutcome.ALREADY:
-            what = ", ".join(effect.what for effect in own[:5]) or f"{outcome or command.error}"
-            stage.broken("L2", f"the same command once more: {what}")
+        """L2: the same command again, the last one that brought the platform where it is, touches nothing.
+
+        A runbook of nothing but checks, programs and messages has nothing that could say where it is: it comes to its end once more. Of
+        one that moves only names each name server speaks for itself, and one that was lost has not heard of it: the same command tells it,
+        and given once more touches nothing.
+        """
+        stage, last = self.stage, self._last
+        act = Act(at=timedelta(0), intent=last.intent, to=last.to, actor="on-call", reason="once more")
+        for _ in range(2 if self._only_names else 1):
+            before = len(stage.world.effects)
+            command = stage.type(act)
+            stage.wait_for(command, self.story.ends)
+            own = [effect for effect in stage.world.effects[before:] if effect.process == command.process.name]
+            outcome = None if command.report is None else command.report.outcome
+            if (outcome is RunOutcome.ALREADY and not own) or (outcome in DONE and not self._placed):
+                return
+        what = ", ".join(effect.what for effect in own[:5]) or f"{outcome or command.error}"
+        stage.broken("L2", f"the same command once more: {what}")

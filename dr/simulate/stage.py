@@ -49,6 +49,9 @@ class Desk(Protocol):
     def begin(self, stage: Stage, command: Command, run_id: str | None, on_end: Callable[[], None]) -> None:
         """Starts a command in its process. ``run_id``: the run that it answers, for those that answer one."""
 
+    def report(self, stage: Stage, run_id: str) -> RunReport:
+        """What ``dr runs RUN`` prints to somebody who looks."""
+
     def watch(self, stage: Stage, process: Process) -> None:
         """Starts the monitor in its process: heartbeats, samples, identities, until the process ends."""
 
@@ -68,7 +71,8 @@ class Stage:
 
     clocks: by machine, how far its clock is off and how fast it goes, for processes that start from now on.
     arrivals: told of each command right before it begins. healed: all faults are over, and none comes any more.
-    nobody_until: before then nobody approves anything.
+    nobody_until: before then nobody approves anything. left_waiting: the run that the story ends with, and the steps at which it waits for
+    somebody who does not answer before the morning; None as long as somebody may.
     edited: what the runbook's file was changed to, as its SHA-256; empty: it is as it was. endings: by fault, what ends what lasts of it.
     """
 
@@ -86,6 +90,7 @@ class Stage:
     healed: bool = False
     edited: str = ""
     nobody_until: float = 0.0
+    left_waiting: tuple[str, tuple[str, ...]] | None = None
     endings: dict[str, list[Callable[[], None]]] = field(default_factory=dict)
 
     def process(self, name: str, *, machine: str = "here") -> Process:

@@ -8,7 +8,7 @@ A process that is gone does nothing any more: every method raises ``Killed`` the
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from dr.errors import LeaseLost, StateLost, StateUnreadable
@@ -17,7 +17,7 @@ from dr.model.lease import Held, Life, Listed
 from dr.providers.sim.process import Process
 from dr.simulate.disk import Disk, Request, StoredLease, StoredRecord, StoredRun
 from dr.store import database, inbox, journal, lease
-from dr.store.chain import START, Break, End, chain
+from dr.store.chain import START, Break, End, chain_of
 
 
 class MemoryJournal:
@@ -100,6 +100,15 @@ class MemoryJournal:
         runs = self._disk.runs.values()
         return [Listed(run.run_id, run.runbook, run.started_at, run.end.hash) for run in runs if runbook is None or run.runbook == runbook]
 
+    def newest(self, runbook: str) -> Iterator[Listed]:
+        """The runs of a runbook, newest first; a damaged one is found as soon as it is read."""
+        self._process.check()
+        for run in list(reversed(self._disk.runs.values())):  # somebody may start one before the next is asked for
+            if (problem := self._disk.headless(run)) is not None:
+                raise self._untrusted(problem)
+            if run.runbook == runbook:
+                yield Listed(run.run_id, run.runbook, run.started_at, run.end.hash)
+
     def head(self, run_id: str) -> str:
         """Hash of the last record; ``GENESIS`` for a run that is not there."""
         self._process.check()
@@ -119,7 +128,7 @@ class MemoryJournal:
         known = self._written.get(run_id) or (START if run is None else self._trusted(run))
         if run is None and not isinstance(events[0][1], RunStarted):
             raise ValueError(f"run {run_id} must begin with RunStarted, not {type(events[0][1]).__name__}")
-        records = [StoredRecord._make(record) for record in chain(run_id, known, events)]
+        records = chain_of(StoredRecord, run_id, known, events)
         if run is not None and run.end != known:
             raise LeaseLost(f"run {run_id} was continued by another process after record {known.seq}", hint=f"dr status · dr runs {run_id}")
         disk.write()
@@ -145,13 +154,13 @@ class MemoryJournal:
         )
 
 
-class MemoryLease(lease.SqliteLease):
-    """``dr.ports.LeaseStore`` of one process: how it waits, trusts and watches is ``SqliteLease``; only the row lies elsewhere.
+class MemoryLease(lease.Keeper):
+    """``dr.ports.LeaseStore`` of one process: how it waits, trusts and watches is ``Keeper``'s; only the row lies elsewhere.
 
     A holder on the same machine is seen to be alive or gone; of another machine nothing is known.
 
     Args:
-        lasts, patient, silent: as of ``SqliteLease``.
+        lasts, patient, silent: as of ``Keeper``.
     """
 
     def __init__(
@@ -163,68 +172,43 @@ class MemoryLease(lease.SqliteLease):
         patient: bool = False,
         silent: dict[str, lease.Mark] | None = None,
     ) -> None:
-        super().__init__(disk.directory, process.clock, lasts=lasts, patient=patient, silent=silent)
+        super().__init__(process.clock, lasts=lasts, patient=patient, silent=silent)
+        self.path = disk.directory / "lease.db"
         self._disk, self._process = disk, process
 
     def acquire(self, runbook: str, run_id: str, holder: str) -> int:
-        """As ``SqliteLease.acquire``."""
+        """As ``Keeper.acquire``."""
         self._process.check()
         return super().acquire(runbook, run_id, holder)
 
     def renew(self) -> None:
-        """As ``SqliteLease.renew``."""
+        """As ``Keeper.renew``."""
         self._process.check()
-        if not self._epoch:
-            raise LeaseLost("no lease is held", hint="dr status")
-        began = self._clock.monotonic()
-        try:
-            self._disk.begin()
-            row = self._own()
-            if row is not None and not row.released:
-                self._disk.write()
-                self._disk.leases[self._runbook] = row._replace(renewal=row.renewal + 1)
-        except sqlite3.Error as error:
-            if self.valid():
-                return
-            raise LeaseLost(f"the lease of {self._runbook} could not be renewed in time: {error}", hint="dr status") from error
-        if row is None or row.released:
-            self._trusted_until = float("-inf")
-            raise LeaseLost(f"the lease of {self._runbook}, epoch {self._epoch}, was taken by another process", hint="dr status")
-        self._trust(began)
+        super().renew()
 
     def valid(self) -> bool:
-        """As ``SqliteLease.valid``."""
+        """As ``Keeper.valid``."""
         self._process.check()
         return super().valid()
 
     def release(self) -> None:
-        """As ``SqliteLease.release``."""
+        """As ``Keeper.release``."""
         self._process.check()
-        if not self._epoch:
-            return
-        self._trusted_until = float("-inf")
-        try:
-            self._disk.begin()
-            row = self._own()
-            if row is not None:
-                self._disk.write()
-                self._disk.leases[self._runbook] = row._replace(released=True)
-        except sqlite3.Error as error:
-            raise database.lost(self.path, lease.SCHEMA, error) from error
-        self._epoch = 0
+        super().release()
 
     def look(self, runbook: str) -> Held | None:
-        """As ``SqliteLease.look``."""
+        """As ``Keeper.look``."""
         self._process.check()
         row = self._disk.leases.get(runbook)
         return None if row is None else self._held(runbook, row)
 
-    def _try(self, runbook: str, run_id: str, holder: str, expired: lease.Mark | None) -> int | Held:
+    def _attempt(self, runbook: str, run_id: str, holder: str, expired: lease.Mark | None) -> int | Held:
+        """As ``Keeper._attempt``."""
         self._process.check()
         try:
             self._disk.begin()
             held = self.look(runbook)
-            if held is not None and not (held.released or held.life is Life.GONE or lease.Mark(held.epoch, held.renewal) == expired):
+            if held is not None and not (held.released or held.life is Life.GONE or lease.mark(held) == expired):
                 return held
             self._disk.write()
         except sqlite3.Error as error:
@@ -234,10 +218,34 @@ class MemoryLease(lease.SqliteLease):
         self._disk.leases[runbook] = StoredLease(epoch, run_id, holder, self._process, self._lasts, 0, now, released=False)
         return epoch
 
-    def _own(self) -> StoredLease | None:
-        """The row, where it is still of the epoch that this object took."""
-        row = self._disk.leases.get(self._runbook)
-        return row if row is not None and row.epoch == self._epoch else None
+    def _renewed(self, runbook: str, epoch: int) -> bool:
+        """As ``Keeper._renewed``."""
+        try:
+            self._disk.begin()
+            row = self._own(runbook, epoch)
+            if row is None or row.released:
+                return False
+            self._disk.write()
+            self._disk.leases[runbook] = row._replace(renewal=row.renewal + 1)
+        except sqlite3.Error as error:
+            raise lease.NotWritten(str(error)) from error
+        return True
+
+    def _give_back(self, runbook: str, epoch: int) -> None:
+        """As ``Keeper._give_back``."""
+        try:
+            self._disk.begin()
+            row = self._own(runbook, epoch)
+            if row is not None:
+                self._disk.write()
+                self._disk.leases[runbook] = row._replace(released=True)
+        except sqlite3.Error as error:
+            raise database.lost(self.path, lease.SCHEMA, error) from error
+
+    def _own(self, runbook: str, epoch: int) -> StoredLease | None:
+        """The row, where it is still of that epoch."""
+        row = self._disk.leases.get(runbook)
+        return row if row is not None and row.epoch == epoch else None
 
     def _held(self, runbook: str, row: StoredLease) -> Held:
         here = row.process.machine == self._process.machine

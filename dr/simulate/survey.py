@@ -91,7 +91,7 @@ class Tally:
         count.update(("path", step) for step in record.path)
         if record.plot in _LOST and record.completed and not _LAGS & {group for _name, group in record.faults}:
             count["calm-loss",] += 1
-            count.update(("calm-loss-over", component) for component in record.over_rpo)
+            count.update(("calm-loss-over", component) for component in record.over_by_lag)
         count["violation",] += record.violation is not None
         self.worst = _worst([*self.worst, record])
         if record.violation is not None:
@@ -311,9 +311,12 @@ def why(record: Record) -> str:
     if record.violation is not None:
         return f"violation of {record.violation.rule}"
     if not record.completed:
-        return "the move did not come to its end"
+        asked = [step for step, took in record.waited if took is None]
+        return f"needs a person at {', '.join(asked)}" if asked else "the move did not come to its end"
     said = [] if record.rto_met else ["RTO missed" if record.rta is not None else "RTA unknown"]
-    said += [] if record.rpo_met else [f"RPO missed{': ' + ', '.join(record.over_rpo) if record.over_rpo else ''}"]
+    split = any(name not in record.over_by_lag for name in record.over_rpo)
+    over = f": {', '.join(record.over_rpo)}{', by what an old primary took after the disaster' if split else ''}" if record.over_rpo else ""
+    said += [] if record.rpo_met else [f"RPO missed{over}"]
     return "; ".join(said) or "within both objectives"
 
 

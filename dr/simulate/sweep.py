@@ -2,32 +2,28 @@
 
 Places are counted in a play without a crash: before and after each write of the journal, before and after each effect, while a call is
 under way, and between an effect and its answer. What is equal in the end is everything that lasts, moments apart: of every store, of the
-run, and of what the run found.
+run, and of what the run found. The way back (reprotect, failback) begins where a failover has ended and the lost region is there again.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, fields, is_dataclass
-from datetime import date, datetime, timedelta
-from enum import Enum, StrEnum
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
 from typing import NamedTuple
 
-from dr.engine import machine
-from dr.engine.state import RunState
-from dr.model.evidence import Fenced, Identities, TaskCount
+from dr.model.events import RunEnded
 from dr.model.scenario import Act
 from dr.model.words import Intent, RunOutcome
 from dr.providers.sim.beside import Channel
 from dr.providers.sim.deployments import Deployments
-from dr.providers.sim.loop import Loop
 from dr.providers.sim.process import Process, chance
 from dr.providers.sim.weather import Mishap, Spell
-from dr.providers.sim.world import Effect, World
+from dr.providers.sim.world import Effect
+from dr.simulate.lasting import TOLD, lasting, states
 from dr.simulate.stage import Command, Stage
-from dr.simulate.stores import MemoryJournal
 
 DISASTER, DECIDES = 20.0, 2.0
 """Seconds of the world: when the region is lost, or the move is due; and from then until the command is typed."""
@@ -37,6 +33,12 @@ _UNDER_WAY = 0.001
 """Seconds after a call was sent: no call travels faster than twice that."""
 _NEVER = 1e6
 """Seconds by which tasks are made longer, so that none ends by itself earlier or later because a process was killed."""
+
+
+_BEFORE: Mapping[Intent, tuple[Intent, ...]] = {
+    Intent.REPROTECT: (Intent.FAILOVER,), Intent.FAILBACK: (Intent.FAILOVER, Intent.REPROTECT),
+}  # fmt: skip
+"""What was done, without a crash, before the command that is tried."""
 
 
 class When(StrEnum):
@@ -84,8 +86,8 @@ class Ended:
 
     def differs(self, other: Ended) -> tuple[str, ...]:
         """What is not as in another play, or never may be, in words."""
-        told = any(name.startswith(_TOLD) for name in self.lasts)
-        names = [name for name in dict.fromkeys((*self.lasts, *other.lasts)) if told or not name.startswith(_TOLD)]
+        told = any(name.startswith(TOLD) for name in self.lasts)
+        names = [name for name in dict.fromkeys((*self.lasts, *other.lasts)) if told or not name.startswith(TOLD)]
         found = [(name, self.lasts.get(name), other.lasts.get(name)) for name in names]
         bad = [self.stuck] * bool(self.stuck) + [f"{what} took effect twice" for what in self.repeated]
         return (*bad, *(f"{name}: {here}, was {there}" for name, here, there in found if here != there))
@@ -168,6 +170,7 @@ class _Play:
         self.stage, self.intent, self.crashes, self.ways = stage, intent, crashes, ways
         self.waits_for = "the disaster"
         self.over = False
+        self.begins, self.runs, self.typed = 0, 0, 0  # so many effects, runs and commands were there before the one that is tried
         self.processes: list[Process] = []
         self.sent: dict[str, list[int]] = {}
         self.home = stage.runbook.home
@@ -184,7 +187,7 @@ class _Play:
         stage.loop.run(_ENDS, lambda: self.over)
         died = [place for place, process in zip(self.crashes, self.processes, strict=False) if process.dead]
         ended = Ended(
-            died=tuple(died), lasts=_lasting(stage), places=tuple(map(self._places, self.processes)),
+            died=tuple(died), lasts=lasting(stage, stage.commands[self.typed :]), places=tuple(map(self._places, self.processes)),
             repeated=self._repeated(), stuck="" if self.over else f"not over after {_ENDS:g} s: {self.waits_for}",
         )  # fmt: skip
         for process in stage.processes:
@@ -194,14 +197,26 @@ class _Play:
     def _plot(self) -> None:
         stage = self.stage
         stage.loop.sleep(DISASTER)
-        if self.intent is Intent.FAILOVER:
+        before = _BEFORE.get(self.intent, ())
+        if self.intent is Intent.FAILOVER or before:
             stage.world.lose(self.home)
         stage.loop.sleep(DECIDES)
+        for intent in before:
+            self.waits_for = f"{intent}, before"
+            command = stage.type(self._act(intent))
+            stage.wait_for(command, _ENDS)
+            if command.report is None or command.report.outcome is not RunOutcome.COMPLETED:
+                return
+            stage.world.bring_back(self.home)
+            stage.loop.sleep(_SETTLES)
+        self.begins, self.runs, self.typed = len(stage.world.effects), len(stage.disk.runs), len(stage.commands)
         way: Way | None = None
         while True:
             command = self._type(way)
             self.waits_for = f"{command.process.name}, {command.act.command or command.act.intent}"
             stage.wait_for(command, _ENDS)
+            if command.process.dead and self.intent is Intent.REPROTECT and self._ended():
+                break  # who types it once more protects once more
             if command.process.dead:
                 way = self.ways[min(len(self.processes), len(self.ways)) - 1]
             elif command.report is not None and command.report.outcome in (RunOutcome.COMPLETED, RunOutcome.ALREADY):
@@ -215,9 +230,14 @@ class _Play:
         stage.loop.sleep(_SETTLES)
         self.over = True
 
+    def _ended(self) -> bool:
+        """The newest run had come to its end before its process died."""
+        run = next(reversed(list(self.stage.disk.runs.values())[self.runs :]), None)
+        return run is not None and isinstance(run.records[-1].event, RunEnded)
+
     def _type(self, way: Way | None) -> Command:
         """The next command, in a process that may have to die."""
-        stage, begun = self.stage, list(self.stage.disk.runs)
+        stage, begun = self.stage, list(self.stage.disk.runs)[self.runs :]
         resumes = bool(begun) and way in (Way.RESUME, Way.RESUME_ELSEWHERE)  # one that died before its first record left nothing to resume
         process = stage.process("operator", machine="elsewhere" if way is Way.RESUME_ELSEWHERE else "here")
         self.processes.append(process)
@@ -225,11 +245,16 @@ class _Play:
         number = len(self.processes)
         if number <= len(self.crashes):
             _dies(stage, process, self.crashes[number - 1])
-        act = Act(
-            at=timedelta(0), actor="on-call", reason="the region is lost", accept_data_loss="unknown", accept_split=True,
-            intent=None if resumes else self.intent, to=self.away, command="resume" if resumes else None,
+        return stage.type(self._act(None if resumes else self.intent), run_id=begun[-1] if begun else None, process=process)
+
+    def _act(self, intent: Intent | None) -> Act:
+        """A command of the person's, None: to go on with the run. The way back needs no target, and nothing is accepted there."""
+        lost = (intent or self.intent) not in _BEFORE
+        return Act(
+            at=timedelta(0), actor="on-call", reason="the region is lost" if lost else "it is back", intent=intent,
+            accept_data_loss="unknown" if lost else None, accept_split=lost, to=self.away if lost else None,
+            command="resume" if intent is None else None,
         )  # fmt: skip
-        return stage.type(act, run_id=begun[-1] if begun else None, process=process)
 
     def _places(self, process: Process) -> tuple[Place, ...]:
         """Everywhere where a process can die."""
@@ -240,11 +265,13 @@ class _Play:
 
     def _repeated(self) -> tuple[str, ...]:
         """Effects of irreversible steps, and messages to people, that happened more than once."""
-        once = {step.spec.id for state in _states(self.stage) for step in state.steps.values() if step.spec.irreversible}
-        count = Counter(f"{effect.what} in {effect.region}" for effect in self.stage.world.effects if effect.step in once)
+        once = {step.spec.id for state in states(self.stage) for step in state.steps.values() if step.spec.irreversible}
+        own = self.stage.world.effects[self.begins :]
+        count = Counter(f"{effect.what} in {effect.region}" for effect in own if effect.step in once)
+        before = list(self.stage.disk.runs)[: self.runs]
         for store in self.stage.world.stores.values():
             if isinstance(store, Channel):
-                count.update(f"message {stage}" for _run, stage, _text in store.sent)
+                count.update(f"message {stage}" for run, stage, _text in store.sent if run not in before)
         return tuple(what for what, times in count.items() if times > 1)
 
 
@@ -275,102 +302,3 @@ def _dies(stage: Stage, process: Process, place: Place) -> None:
     process.at_point = point
     if place.when in (When.UNHEARD, When.HALF):
         stage.world.watchers.append(watch)
-
-
-# --- what lasts -----------------------------------------------------------------------------------------------------------
-
-
-_TOLD = "told"
-_PASSING = {"before_sha256", "after_sha256", "proof", "final_position", "items_path"}
-"""What evidence says about a moment: hashes that include one, positions, words."""
-_MOMENTS = (
-    (re.compile(r"\b\d{8}-\d{6}-[0-9a-f]{4}\b"), "RUN"),
-    (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?"), "WHEN"),
-    (re.compile(r"\b(\d+(\.\d+)? ?(ms|s|min|m|h) ?)+\b"), "SO LONG "),
-)
-"""What texts say that another moment changes."""
-
-
-def _lasting(stage: Stage) -> dict[str, str]:
-    """Everything that lasts, moments apart."""
-    # a message is sent once at most, by design: where it may have been sent already, the run says that it is not sent again
-    lasting = {name: store for name, store in stage.world.stores.items() if not isinstance(store, Channel)}
-    found = dict(_leaves("store", lasting))
-    found.update(_run(stage))
-    found.update(_told(stage))
-    return found
-
-
-def _leaves(path: str, thing: object) -> Iterator[tuple[str, str]]:
-    """What there is below a thing, as pairs of a path and a value: moments, durations and what belongs to the machinery left out."""
-    match thing:
-        case float() | date() | timedelta() | World() | Loop():
-            return
-        case str() | int() | Enum() | None:
-            yield path, _plain(str(thing))
-        case Set():
-            yield path, " ".join(sorted(map(str, thing)))
-        case _:
-            for name, value in _inside(path, thing):
-                yield from _leaves(f"{path}{name}", value)
-
-
-def _inside(path: str, thing: object) -> Iterator[tuple[str, object]]:
-    """The parts of a thing, and how many they are where that can differ."""
-    if isinstance(thing, Mapping):
-        yield from ((f".{_plain(str(key))}", value) for key, value in thing.items())
-    elif isinstance(thing, tuple) and hasattr(thing, "_fields"):
-        # epochs grow with each process that holds the lease
-        yield from ((f".{name}", part) for name, part in zip(thing._fields, thing, strict=True) if name != "epoch")
-    elif isinstance(thing, Sequence):
-        yield "#", len(thing)
-        yield from ((f"[{number}]", value) for number, value in enumerate(thing, start=1))
-    else:
-        names = [field.name for field in fields(thing)] if is_dataclass(thing) else vars(thing)
-        parts = ((name, getattr(thing, name)) for name in names if not name.startswith("_"))
-        yield from ((f".{name}", part) for name, part in parts if not callable(part) and not _is_store(path, part))
-
-
-def _plain(text: str) -> str:
-    """A text without its moments."""
-    for pattern, word in _MOMENTS:
-        text = pattern.sub(word, text)
-    return text
-
-
-def _is_store(path: str, thing: object) -> bool:
-    """One store that stands on another one names it: it is looked at under its own name."""
-    return path.count(".") >= 1 and hasattr(thing, "advance") and hasattr(thing, "lost")
-
-
-def _told(stage: Stage) -> Iterator[tuple[str, str]]:
-    """What the person was told in the end. Nothing where the command died after the last record: then there was no more to tell."""
-    for report in [item.report for item in stage.commands if item.report and item.report.outcome is RunOutcome.COMPLETED][-1:]:
-        aims = report.objectives
-        yield f"{_TOLD} exit code", str(report.exit_code)
-        yield f"{_TOLD} objectives", f"RTA {aims.rta_state} {aims.rto_met}, RPA {aims.rpa_state} {aims.rpo_met}"
-        yield f"{_TOLD} fence", str(report.fence.state)
-        yield f"{_TOLD} divergence", str(report.divergence.state)
-        yield f"{_TOLD} debt", ", ".join(sorted(f"{item.kind} of {item.component}" for item in report.debt))
-
-
-def _states(stage: Stage) -> list[RunState]:
-    """The runs that did something, as a process that knows nothing reads them: verified."""
-    journal = MemoryJournal(stage.disk, stage.process("reader"))
-    runs = {run_id: [(datetime.fromisoformat(item.at), item.event) for item in journal.records(run_id)] for run_id in journal.runs()}
-    folded = [machine.fold(events, run_id) for run_id, events in runs.items()]
-    return [state for state in folded if state.outcome is not RunOutcome.ALREADY]
-
-
-def _run(stage: Stage) -> Iterator[tuple[str, str]]:
-    """What the journal says of the run."""
-    moved = _states(stage)
-    yield "runs", str(len(moved))
-    for state in moved:
-        yield "run", f"{state.status} {state.outcome}"
-        for step in state.steps.values():
-            yield f"step {step.spec.id}", "passed" if state.passes(step) else step.state
-        for fact in (Identities, TaskCount, Fenced):
-            last = {item.component: item for item in state.evidence if isinstance(item, fact)}
-            for component, item in sorted(last.items()):
-                yield from _leaves(f"{item.fact} of {component}", item.model_dump(exclude=_PASSING))

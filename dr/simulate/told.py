@@ -14,6 +14,7 @@ from dr.model.scenario import Act
 from dr.model.simulation import ToldLine
 from dr.model.words import Guard, Outcome
 from dr.providers.sim.process import START
+from dr.simulate.colleagues import asked
 from dr.simulate.disk import StoredRun
 from dr.simulate.outcome import Record
 from dr.simulate.play import Played
@@ -52,9 +53,10 @@ def _beginning(stage: Stage, played: Played) -> str:
     story = played.story
     person = story.person
     bold = "accepts what can be accepted" if person.bold else "accepts nothing, and tries again"
+    alone = "; nobody else answers before the morning" if story.alone and asked(stage.runbook) else ""
     return (
         f"seed {story.seed}: {_PLOTS.get(story.plot, story.plot)}. {story.deployments} Deployments in {stage.runbook.home}, {story.tasks} "
-        f"tasks in flight, replication {show_duration(timedelta(seconds=story.lag))} behind. Who is on call {bold}"
+        f"tasks in flight, replication {show_duration(timedelta(seconds=story.lag))} behind. Who is on call {bold}{alone}"
     )
 
 
@@ -82,12 +84,18 @@ def _people(stage: Stage, disaster: float) -> Iterator[ToldLine]:
         yield _line(first.begun - disaster, "person", f"{first.process.name} on {first.process.machine} types: {typed}")
         if first.ended is not None:
             yield _line(first.ended - disaster, "answer", f"{first.process.name} is answered: {_answered(first)}")
-        elif first.process.dead:
+        elif first.process.dead and not _waits(stage, first):
             yield _line(first.begun - disaster, "answer", f"{first.process.name} never gets an answer: its process was killed")
         if others:
             last = others[-1]
             at = (last.begun if last.ended is None else last.ended) - disaster
             yield _line(at, "answer", f"the same {len(others)} times more, with the same answer; the last by {last.process.name}")
+
+
+def _waits(stage: Stage, command: Command) -> bool:
+    """It holds the run that the story ends with, because nobody answers that."""
+    lease = stage.disk.leases.get(stage.runbook.name)
+    return stage.left_waiting is not None and lease is not None and lease.process is command.process
 
 
 def _without_ids(text: str) -> str:
@@ -162,7 +170,8 @@ def _turn(event: Resumed | Turned | CancelRequested | TimedOut) -> str:
     """Who has the run in hand, and what for."""
     match event:
         case Resumed():
-            return f"{event.holder} takes the run over" + (": the process before ended without a word" if event.crashed else "")
+            before = ": the process before ended without a word" if event.crashed else ""
+            return f"{event.holder} takes the run over with dr {event.tool_version}{before}"
         case Turned():
             return f"the run is now a {event.plan.intent}"
         case CancelRequested():
@@ -183,6 +192,9 @@ def _end(stage: Stage, played: Played, record: Record) -> Iterator[ToldLine]:
     if record.violation is not None:
         yield _line(record.violation.at, "violation", f"VIOLATION of {record.violation.rule}: {record.violation.text}")
     ended = "the move came to its end" if record.completed else "the move did not come to its end"
+    if stage.left_waiting is not None:
+        run, steps = stage.left_waiting
+        ended += f": run {run} needs somebody at {', '.join(steps)}, and nobody answers before the morning"
     yield _line(at, "end", ended + (f"; decided by people: {', '.join(record.decisions)}" if record.decisions else ""))
     rta = None if record.rta is None else timedelta(milliseconds=record.rta)
     rpa = None if record.rpa is None else timedelta(milliseconds=record.rpa)

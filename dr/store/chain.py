@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from dr.model.events import GENESIS, Event, Record, chain_hash, encode
+
+R = TypeVar("R", bound=Record)
 
 
 class End(NamedTuple):
@@ -32,6 +34,15 @@ def chain(run_id: str, end: End, events: Sequence[tuple[datetime, Event]]) -> li
     Raises:
         ValueError: a moment without a zone.
     """
+    return chain_of(Record, run_id, end, events)
+
+
+def chain_of(kept_as: type[R], run_id: str, end: End, events: Sequence[tuple[datetime, Event]]) -> list[R]:
+    """The same, as records of a store's own class.
+
+    Raises:
+        ValueError: a moment without a zone.
+    """
     seq, head = end
     records = []
     stamped, at = None, ""
@@ -41,7 +52,7 @@ def chain(run_id: str, end: End, events: Sequence[tuple[datetime, Event]]) -> li
             stamped, at = moment, stamp(moment)
         body = encode(event)
         head = chain_hash(head, run_id, seq, at, body)
-        records.append(Record(run_id, seq, at, body, head))
+        records.append(kept_as(run_id, seq, at, body, head))
     return records
 
 

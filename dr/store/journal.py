@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -40,6 +40,12 @@ SCHEMA = database.Schema(
 
 _SEQ_BITS = 32
 _SEQ_MASK = (1 << _SEQ_BITS) - 1
+_ROW = "number, run_id, runbook, started_at, last_seq, head FROM run"
+_LIST = f"SELECT {_ROW} ORDER BY number"
+_BELOW = f"SELECT {_ROW} WHERE number < ? ORDER BY number DESC LIMIT ?"
+_ONE = f"SELECT {_ROW} WHERE run_id = ? ORDER BY number LIMIT 1"
+_AT_FIRST = 4
+"""So many runs are read at first by who asks for the newest; then four times as many each time."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +131,7 @@ class SqliteJournal:
                 raise database.unreadable(self.path, SCHEMA, error) from error
             except sqlite3.Error as error:
                 self._lost = database.lost(self.path, SCHEMA, error)
-                raise self._lost from error
+                raise database.failed(self.path, SCHEMA, error) from error
             self._written[run_id] = run._replace(end=end)
             return records
 
@@ -177,6 +183,28 @@ class SqliteJournal:
                 raise self._untrusted(problem)
         return [Listed(run.run_id, run.runbook, run.started_at, run.end.hash) for run in runs if runbook is None or run.runbook == runbook]
 
+    def newest(self, runbook: str) -> Iterator[Listed]:
+        """The runs of a runbook, newest first, read only as far as somebody asks; trusted as ``listing`` is, as far as it was read.
+
+        Raises:
+            StateUnreadable: a run is missing from the list or of another runbook than it says, or the file cannot be read.
+        """
+        below, count = _SEQ_MASK + 1, _AT_FIRST
+        while below > 1:
+            with database.reading(self.path, SCHEMA) as connection:
+                if connection is None:
+                    return
+                runs = _all(connection, _BELOW, (below, count))
+                problem = _gap_below(connection, runs, below)
+                if problem is None and runs:
+                    problem = _stranger(connection, runs[-1].number, below)
+            if problem is not None:
+                raise self._untrusted(problem)
+            if not runs:
+                return
+            yield from (Listed(run.run_id, run.runbook, run.started_at, run.end.hash) for run in runs if run.runbook == runbook)
+            below, count = runs[-1].number, 4 * count
+
     def head(self, run_id: str) -> str:
         """Hash of the last record; ``GENESIS`` for a run that is not there."""
         with database.reading(self.path, SCHEMA) as connection:
@@ -210,11 +238,11 @@ class SqliteJournal:
         return run
 
     def _begin(self, connection: sqlite3.Connection, run_id: str, at: datetime, first: Event) -> _Run:
-        if not isinstance(first, RunStarted):
-            raise ValueError(f"run {run_id} must begin with RunStarted, not {type(first).__name__}")
         runs = _all(connection)
         if (problem := _gap(connection, runs)) is not None:
             raise self._untrusted(problem)
+        if not isinstance(first, RunStarted):
+            raise ValueError(f"run {run_id} must begin with RunStarted, not {type(first).__name__}")
         run = _Run(len(runs) + 1, run_id, first.plan.runbook, chain(run_id, START, [(at, first)])[0].at, START)
         row = (run.number, run.run_id, run.runbook, run.started_at, run.end.seq, bytes.fromhex(run.end.hash))
         connection.execute("INSERT INTO run (number, run_id, runbook, started_at, last_seq, head) VALUES (?, ?, ?, ?, ?, ?)", row)
@@ -277,10 +305,10 @@ def _unlike(run: _Run, rows: Sequence[Record]) -> str:
     return ""
 
 
-def _all(connection: sqlite3.Connection) -> list[_Run]:
+def _all(connection: sqlite3.Connection, query: str = _LIST, values: Sequence[int | str] = ()) -> list[_Run]:
+    """The list of runs, all of it and oldest first unless the query is another one."""
     runs = []
-    query = "SELECT number, run_id, runbook, started_at, last_seq, head FROM run ORDER BY number"
-    for number, run_id, runbook, at, seq, head in connection.execute(query):
+    for number, run_id, runbook, at, seq, head in connection.execute(query, values):
         texts, numbers = (run_id, runbook, at), (number, seq)
         if not (all(isinstance(item, str) for item in texts) and all(isinstance(item, int) and 0 <= item <= _SEQ_MASK for item in numbers)):
             raise database.RowDamaged(f"run number {number} is damaged")
@@ -289,7 +317,7 @@ def _all(connection: sqlite3.Connection) -> list[_Run]:
 
 
 def _find(connection: sqlite3.Connection, run_id: str) -> _Run | None:
-    return next((run for run in _all(connection) if run.run_id == run_id), None)
+    return next(iter(_all(connection, _ONE, (run_id,))), None)
 
 
 def _rows(connection: sqlite3.Connection, run: _Run, first_seq: int) -> list[Record]:
@@ -322,13 +350,24 @@ def _gap(connection: sqlite3.Connection, runs: Sequence[_Run]) -> str | None:
     return None
 
 
-def _stranger(connection: sqlite3.Connection) -> str | None:
+def _gap_below(connection: sqlite3.Connection, runs: Sequence[_Run], below: int) -> str | None:
+    """What is missing from a piece of the list of runs, newest first, which begins right below a number or at the newest run."""
+    newest = (connection.execute("SELECT CAST(max(place) AS INTEGER) FROM record").fetchone()[0] or 0) >> _SEQ_BITS
+    wanted = range(min(below - 1, max(newest, runs[0].number if runs else 0)), 0, -1)
+    found = [run.number for run in runs]
+    missing = next((number for number, other in zip(wanted, found, strict=False) if number != other), None)
+    if missing is None and not found and len(wanted):
+        missing = wanted[0]
+    return None if missing is None else f"run number {missing} is missing from the list of runs"
+
+
+def _stranger(connection: sqlite3.Connection, first: int = 0, below: int = _SEQ_MASK) -> str | None:
     """A run that is listed under another runbook than its first record's: it would be overlooked, or taken for one of another runbook."""
     query = (
-        "SELECT number FROM run LEFT JOIN record ON place = (number << 32 | 1)"
-        """ WHERE body IS NULL OR NOT instr(body, '"runbook":' || json_quote(runbook)) LIMIT 1"""
+        "SELECT number FROM run LEFT JOIN record ON place = (number << 32 | 1) WHERE number >= ? AND number < ?"
+        """ AND (body IS NULL OR NOT instr(body, '"runbook":' || json_quote(runbook))) LIMIT 1"""
     )
-    row = connection.execute(query).fetchone()
+    row = connection.execute(query, (first, below)).fetchone()
     return None if row is None else f"run number {row[0]} is listed under a runbook that its first record does not name"
 
 

@@ -232,9 +232,17 @@ def engine(_runs: int) -> list[Row]:
     return [] if done.returncode == 0 else [Row("engine", "", f"bench_engine.py ended with {done.returncode}")]
 
 
+def aws(runs: int) -> list[Row]:
+    """The calls that AWS counts, and a failover with a region really gone, against the emulator."""
+    command = [sys.executable, "-m", "tests.bench.aws", "--runs", str(min(runs, 3))]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    rows = [Row(*json.loads(line)) for line in done.stdout.splitlines()]
+    return rows if done.returncode == 0 else [*rows, Row("aws", "", f"tests.bench.aws ended with {done.returncode}")]
+
+
 PARTS: dict[str, Callable[[int], list[Row]]] = {
     "start-up": start_up, "region-outage": region_outage, "planned": planned, "scale": scale, "platform": platform,
-    "engine": engine,
+    "engine": engine, "aws": aws,
 }  # fmt: skip
 
 

@@ -96,7 +96,7 @@ class FakeApp:
     answer: ClassVar[RunReport | DrError | None] = None
     plan_made: ClassVar[Plan] = a_plan()
 
-    def __init__(self, directory: Path, world: str = "live") -> None:
+    def __init__(self, directory: Path, world: str = "live", shared: str | None = None) -> None:
         self.state = SimpleNamespace(clock=SimpleNamespace(now=lambda: T0), directory=directory)
 
     def load(self, path: Path) -> object:

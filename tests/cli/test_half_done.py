@@ -13,7 +13,7 @@ from dr.engine.runner import Runner
 from dr.errors import ExitCode
 from dr.model.events import CancelRequested
 from dr.model.lag import ComponentView
-from dr.model.words import Intent, Role, RunOutcome, Verb
+from dr.model.words import Intent, Outcome, Role, RunOutcome, Verb
 from dr.ports import Step
 from tests.cli import toy
 from tests.cli.test_whole_commands import answered
@@ -109,4 +109,80 @@ def test_a_dead_side_part_is_no_reason_to_fail_over(
     assert isinstance(ready, dict)
     assert (ready["verdict"], ready["command"]) == ("yes", f"dr failover {runbook} --to west --reason TEXT")
     _, report = answered(capsys, "failover", str(runbook), "--to", "west", "--yes", "--reason", "names come back only there")
+    assert report["outcome"] == "completed"
+
+
+def planned_half_done(app: App, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A switchover that is cancelled after its promotion and before its last step; its run."""
+    platform = app.load(toy.make(folder))
+    launch = Runner._launch
+
+    def dies(self: Runner, command: object) -> None:
+        if getattr(command, "step", "") == "db/look":
+            raise Gone
+        launch(self, command)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch, pytest.raises(Gone):
+        patch.setattr(Runner, "_launch", dies)
+        app.start(platform, Intent.SWITCHOVER, "west", actor="ann")
+    (run_id,) = app.state.journal.runs()
+    ended = app.request(run_id, CancelRequested(actor="ann", reason="enough"), actor="ann")
+    assert ended is not None and ended.outcome is RunOutcome.CANCELLED
+    platform.close()
+    return run_id
+
+
+def test_the_same_switchover_finishes_what_was_cut_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """L2: cancelled past its promotion, the source is stopped and the target leads. The same command goes on forward, says how, and loses
+    nothing; then there is nothing left to do. Whoever asks for another move is answered as before."""
+    app = App(tmp_path / "state")
+    run_id = planned_half_done(app, tmp_path, monkeypatch)
+    platform = app.load(tmp_path / "toys.yaml")
+    try:
+        assert app.plan(platform, Intent.SWITCHOVER, "west").intent is Intent.FAILOVER
+        assert app.plan(platform, Intent.FAILBACK, None).intent is Intent.FAILBACK
+        report = app.start(platform, Intent.SWITCHOVER, "west", actor="ann")
+        assert (report.outcome, report.intent) == (RunOutcome.COMPLETED, Intent.FAILOVER)
+        assert f"asked for as a switchover, done with the steps of a failover: the rest of run {run_id}" in report.deviations[0]
+        assert {step.id: step.outcome for step in report.steps}["db/promote"] == Outcome.ALREADY, "it is promoted once (I5)"
+        assert app.start(platform, Intent.SWITCHOVER, "west", actor="ann").outcome is RunOutcome.ALREADY
+    finally:
+        platform.close()
+        app.close()
+
+
+def test_the_rest_of_a_switchover_survives_a_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that went on dies, too: the same command, typed once more, goes on with its run."""
+    app = App(tmp_path / "state")
+    planned_half_done(app, tmp_path, monkeypatch)
+    platform = app.load(tmp_path / "toys.yaml")
+    try:
+        with monkeypatch.context() as patch, pytest.raises(Gone):
+            patch.setattr(Runner, "_launch", lambda *_arguments: (_ for _ in ()).throw(Gone))
+            app.start(platform, Intent.SWITCHOVER, "west", actor="ann")
+        left = app.state.journal.runs()[-1]
+        report = app.start(platform, Intent.SWITCHOVER, "west", actor="ann")
+        assert (report.outcome, report.run_id) == (RunOutcome.COMPLETED, left)
+    finally:
+        platform.close()
+        app.close()
+
+
+def test_a_planned_move_whose_data_stands_still_names_the_failover(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half of the data is in the target, the other half's primary is gone: what is left would lose some, so a person decides; the refusal
+    prints the command, and it works."""
+    app = App(tmp_path / "state")
+    planned_half_done(app, tmp_path, monkeypatch)
+    app.close()
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "east").write_text(Role.UNREACHABLE)
+    (tmp_path / "logs" / "west").write_text(Role.SECONDARY)
+    runbook = tmp_path / "toys.yaml"
+    runbook.write_text(toy.RUNBOOK + "  logs: {kind: toy, folder: logs}\n")
+    monkeypatch.setenv("DR_STATE", str(tmp_path / "state"))
+    code, report = answered(capsys, "switchover", str(runbook), "--to", "west", "--yes")
+    assert (code, report["hint"]) == (ExitCode.REFUSED, f"dr failover {runbook} --to west")
+    code, report = answered(capsys, "failover", str(runbook), "--to", "west", "--yes")
     assert report["outcome"] == "completed"

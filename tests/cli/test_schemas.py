@@ -32,8 +32,10 @@ TYPED: dict[str, list[list[str]]] = {
     "lag": [["RUNBOOK"]],
     "runs": [[]],
     "runbook check": [["RUNBOOK"], ["RUNBOOK", "--offline"]],
+    "runbook permissions": [["RUNBOOK"]],
     "runbook render": [["RUNBOOK"], ["RUNBOOK", "--intent", "reprotect", "-o", "PAGE"]],
     "runbook schema": [[], ["scenario"], *([name] for name in OUTPUTS)],
+    "init aws": [["--primary", "us-west-2", "--secondary", "us-west-2"]],
     "failover": [["RUNBOOK", "--to", "west", "--yes"], [*MOVE, "--to", "west"], [*MOVE, "--to", "nowhere"]],
     "reprotect": [MOVE],
     "failback": [MOVE],
@@ -137,7 +139,8 @@ def test_every_command_prints_what_is_listed(runbook: Path, laboratory: None, mo
         for number, handler in before.items():
             signal.signal(number, handler)
     printed(capsys, "runs", printed(capsys, "runs")["runs"][0]["run_id"])
-    assert set(OUTPUTS) - met == {"dr.drill/1", "dr.request/1"}  # a drill needs servers, a request a second process: see below
+    # a drill needs servers, a request a second process (see below), init an AWS (tests/aws/test_init.py)
+    assert set(OUTPUTS) - met == {"dr.drill/1", "dr.request/1", "dr.init/1"}
 
 
 @pytest.mark.parametrize("argv", [["pause", "r-1"], ["cancel", "r-1"], ["approve", "r-1", "gate"], ["skip", "r-1", "x", "--reason", "y"]])

@@ -6,7 +6,13 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -165,7 +171,9 @@ def test_the_picture_fits_its_frame(state: str, capsys: Output) -> None:
 
 @pytest.mark.parametrize("argv", [
     (LAB, "--explain"), (LAB, "--explain", "--seed", "3", "--seeds", "4"), (LAB, "--seeds", "0"), (LAB, "--jobs", "0"),
-    (LAB, "--minutes", "0"), ("none.yaml",), (LAB, "--html", "/proc/none/page.html"), (LAB, "--deployments", "0"),
+    (LAB, "--minutes", "0"), ("none.yaml",), (LAB, "--html", "/proc/none/page.html"), (LAB, "--deployments", "0"), (LAB, "--html", ""),
+    ("",), (LAB, "--seed", ""), (LAB, "--seed", " "), (LAB, "--seed", "a b"), (LAB, "--seed", "1\n2"), (LAB, "--minutes", "nan"),
+    (LAB, "--minutes", "inf"), (LAB, "--minutes", "-1"), (LAB, "--seeds", "-1"), (LAB, "--jobs", "257"), ("/dev/null",),
 ])  # fmt: skip
 def test_wrong_command_lines(argv: tuple[str, ...], state: str, capsys: Output) -> None:
     """Exit 2, nothing on stdout."""
@@ -244,6 +252,78 @@ def test_minutes_end_it(played: list[Record], state: str, capsys: Output) -> Non
     code, body = asked(capsys, LAB, "--minutes", "0.002", "--state", state)
     assert (code, body["complete"]) == (ExitCode.DONE, True)
     assert body["seeds"] > 0
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_however_little_time_there_is_some_stories_are_played(jobs: int, state: str) -> None:
+    """An answer about no story at all would say that all is well. As many chunks as there are jobs are begun, and no more."""
+    wanted = simulating.Wanted(Path(LAB), minutes=1e-300, seeds=None, jobs=jobs)
+    many = simulating.Simulating(State(Path(state)), wanted)
+    assert [list(chunk) for chunk in many._chunks(4)] == [list(range(4 * number, 4 * number + 4)) for number in range(jobs)]
+    assert many.complete
+
+
+def test_ctrl_c_while_a_story_is_told_tells_what_was_played(
+    state: str, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """The first one, exit 130, and no line of what did not happen."""
+    from dr.providers.sim.world import World
+
+    lose = World.lose
+
+    def interrupted(self: World, region: str) -> None:
+        lose(self, region)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    seed = next(str(number) for number in range(1, 50) if _plot(str(number)) == "lost")
+    monkeypatch.setattr(World, "lose", interrupted)
+    code = run(["simulate", LAB, "--seed", seed, "--explain", "--state", state])
+    told = capsys.readouterr().out
+    assert code == ExitCode.INTERRUPTED
+    assert "east is lost" in told and "INTERRUPTED: told as far as it was played" in told
+    assert "types: dr failover" not in told and "VIOLATION" not in told
+
+
+def _until(holds: Callable[[], object]) -> None:
+    """Waits; for as long as no machine takes."""
+    for _ in range(3000):
+        if holds():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it never came to that")
+
+
+def _children(process: int) -> list[str]:
+    return Path(f"/proc/{process}/task/{process}/children").read_text().split()
+
+
+def _gone(group: int) -> bool:
+    """Nobody of a process group is there any more."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_ctrl_c_at_any_moment_of_a_real_process(tmp_path: Path) -> None:
+    """With worker processes, from their first instruction on: exit 130, no traceback, nobody is left, nothing lies around."""
+    litter = tmp_path / "litter"
+    litter.mkdir()
+    argv = [sys.executable, "-m", "dr", "simulate", LAB, "--seeds", "100000", "--jobs", "2", "--state", str(tmp_path / "state")]
+    own = {**os.environ, "TMPDIR": str(litter)}
+    for seconds in (0.05, 0.2, 0.7, 3.0):
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env=own)
+        _until(partial(_children, process.pid))
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to everybody
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == ExitCode.INTERRUPTED, (seconds, err)
+        assert "Traceback" not in err
+        assert "interrupted" in err or "INTERRUPTED, this is what there is so far" in out, seconds
+        _until(partial(_gone, process.pid))
+    assert list(litter.iterdir()) == []
 
 
 def test_a_bug_is_a_violation_and_costs_one_story(state: str, capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:

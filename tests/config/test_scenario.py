@@ -36,7 +36,7 @@ def test_a_good_scenario_is_read(runbook_file: Callable[..., Path], stores: Stor
 @pytest.mark.parametrize(
     ("old", "new", "line", "field", "sentence"),
     [
-        ("world: lab", "world: moon", 3, "world", "expected 'lab' or 'sim'"),
+        ("world: lab", "world: moon", 3, "world", "unknown world; known: lab, sim"),
         ("region: east", "region: eats", 5, "timeline[0].kill.region", 'did you mean "east"'),
         ("to: west", "to: north", 7, "acts[0].to", "unknown region"),
         ("kill:", "kil:", 5, "timeline[0].kil", 'did you mean "kill"'),

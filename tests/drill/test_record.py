@@ -30,6 +30,15 @@ def test_a_report_is_kept_and_read_back_equal(tmp_path: Path) -> None:
     assert [path.name for path in first.parent.iterdir() if path.suffix != ".json"] == []
 
 
+def test_a_drill_in_virtual_time_is_kept_apart_by_its_seed(tmp_path: Path) -> None:
+    """Two seeds begin at the same moment of their worlds: neither overwrites the other, and neither counts as a drill of that day."""
+    simulated = REPORT.model_copy(update={"world": "sim", "seed": 3})
+    first, other = keep(simulated, tmp_path), keep(simulated.model_copy(update={"seed": 4}), tmp_path)
+    assert (first.name, other.name) == ("region-outage-seed-3.json", "region-outage-seed-4.json")
+    assert (read(first).seed, read(other).seed) == (3, 4)
+    assert kept(tmp_path) == [] and keep(REPORT, tmp_path).parent != first.parent
+
+
 def test_what_is_no_record_is_refused(tmp_path: Path) -> None:
     """A torn or foreign file is named."""
     path = tmp_path / "x.json"

@@ -15,9 +15,10 @@ from dr.cli.typed import obey
 from dr.errors import FileError
 from dr.model.report import DrillReport
 from dr.model.words import RunOutcome
+from tests.scenarios.files import of_worlds
 
 ROOT = Path(__file__).parents[2]
-SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))
+SCENARIOS = of_worlds("lab", "sim")
 
 
 @pytest.fixture(autouse=True)
@@ -140,6 +141,7 @@ def test_the_command_says_world_and_seed_and_writes_what_was_asked_for(tmp_path:
     path = ROOT / "scenarios" / "region-outage.yaml"
     asked = ["--junit", str(tmp_path / "junit.xml"), "--report", str(tmp_path / "page")]
     assert run(["drill", str(path), "--world", "sim", "--seed", "3", *asked]) == 0
+    assert {page.name for page in (tmp_path / "page").iterdir()} == {"region-outage-seed-3.json", "region-outage-seed-3.html"}
     told = capsys.readouterr().out
     assert "passed: region-outage in the sim (seed 3)" in told
     assert sorted(item.relative_to(tmp_path).parts[0] for item in tmp_path.rglob("*") if item.is_file()) == ["junit.xml", "page", "page"]

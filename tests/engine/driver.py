@@ -95,9 +95,12 @@ class Driver:
         return [
             command
             for command in self.held
-            if (isinstance(command, Start) and state.status is RunStatus.RUNNING and state.steps[command.step].state is StepState.PENDING)
+            if (isinstance(command, Start) and state.status is RunStatus.RUNNING and self._startable(state.steps[command.step]))
             or (isinstance(command, Undo) and state.status is RunStatus.ROLLING_BACK and state.steps[command.step].to_undo)
         ]
+
+    def _startable(self, step: StepRun) -> bool:
+        return step.state is StepState.PENDING or self.state.owes(step)
 
     def start(self, *only: str) -> list[str]:
         """Starts what is wanted (or some of it); returns the ids."""
@@ -107,7 +110,8 @@ class Driver:
                 self.held.remove(command)
                 step = self.state.steps[command.step]
                 if isinstance(command, Start):
-                    self.deliver(StepStarted(step=command.step, attempt=step.attempts + 1, look_first=command.look_first))
+                    owed = self.state.owes(step)
+                    self.deliver(StepStarted(step=command.step, attempt=step.attempts + 1, look_first=command.look_first, owed=owed))
                 else:
                     self.deliver(UndoStarted(step=command.step))
                 began.append(command.step)

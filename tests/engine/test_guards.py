@@ -276,6 +276,41 @@ def test_exposure_at_promote(fenced: Fenced | None, found: RecoveryPoint | None,
     assert (exposure.state, exposure.value) == (state, value)
 
 
+@pytest.mark.parametrize(
+    ("fenced", "at", "behind", "state", "value"),
+    [
+        # not fenced: now, by the target's clock
+        (None, minutes(6), minutes(2), Known.BOUND, minutes(6)),
+        # ahead of this machine's clock, and not of the target's: that is told, and no longer unknown
+        (None, minutes(11), minutes(2), Known.BOUND, minutes(1)),
+        (None, minutes(13), minutes(2), Known.UNKNOWN, None),
+        # fenced: the moment that this machine stamped is as slow as its clock
+        (fence(FenceState.FENCED, minutes(2)), minutes(1), minutes(2), Known.KNOWN, minutes(3)),
+        (fence(FenceState.FENCED, minutes(2)), minutes(3), minutes(2), Known.KNOWN, minutes(1)),
+        # the target's clock is no later, or was not read: this machine's counts, as ever
+        (None, minutes(6), timedelta(0), Known.BOUND, minutes(4)),
+        (None, minutes(6), None, Known.BOUND, minutes(4)),
+    ],
+)
+def test_a_slow_clock_here_does_not_make_the_loss_smaller(
+    fenced: Fenced | None, at: timedelta, behind: timedelta | None, state: Known, value: timedelta | None
+) -> None:
+    """I6: of this machine's clock and the target's own the later one counts, and who is refused reads why."""
+    found = guards.exposure_at_promote("db", fenced, point(at).model_copy(update={"clock_behind": behind}), NOW)
+    assert (found.state, found.value) == (state, value)
+    told = "this machine's clock is 2m00s behind the other side's" in found.reason
+    assert told is bool(behind and value)
+
+
+def test_a_slow_clock_here_does_not_get_past_the_objective() -> None:
+    """Four minutes by this machine's clock, six by the target's, and five may be lost: refused, with the flag that accepts it."""
+    slow = point(minutes(6)).model_copy(update={"clock_behind": minutes(2)})
+    results = guards.before_promote("db", fence(FenceState.NOT_NEEDED), slow, minutes(5), [], NOW, planned=False)
+    assert [item.verdict for item in results] == [PASSED, REFUSED]
+    assert "would lose 6m00s, RPO 5m00s" in results[1].reason
+    assert guards.way_out(results) == "--accept-data-loss DURATION"
+
+
 def promote(
     fenced: Fenced | None, found: RecoveryPoint | None, acceptances: Sequence[Acceptance] = (), *, planned: bool = False
 ) -> tuple[Verdict, Verdict]:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
 
 from dr.errors import StepError
 from dr.model.lag import ComponentView, LagSample
 from dr.model.words import Known, Role, Severity
+from dr.ports import Clock, Secrets
 from dr.providers.selfhosted.s3.config import S3Config
 from dr.providers.selfhosted.s3.control import Marker
 from dr.providers.selfhosted.s3.lag import Copy, Pending, decide, leading
 from dr.providers.selfhosted.s3.view import Look, Rights, judge
-from dr.providers.selfhosted.s3.wire import Denied, NotServed
+from dr.providers.selfhosted.s3.wire import Denied, NotServed, Store
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 OLD, NEW = Marker(1, "east", NOON), Marker(2, "west", NOON)
@@ -123,6 +131,57 @@ def test_a_silent_primary_makes_a_bound_and_a_silent_secondary_nothing() -> None
     assert (bound.state, bound.lag) == (Known.BOUND, timedelta(seconds=5))
     unknown = decide("logs", NOON, "east", gone, copy(), None)
     assert (unknown.state, unknown.lag, unknown.recovery_point) == (Known.UNKNOWN, None, None)
+
+
+def test_where_the_store_shows_a_later_moment_that_one_counts() -> None:
+    """The machine that asks may have a slow clock: the lag is not smaller for that, and who reckons with the sample knows it."""
+    slow = Copy({"east": ago(2)}, OLD, timedelta(seconds=28))
+    sample = decide("logs", NOON, "east", slow, copy(east=ago(1)), None)
+    assert (sample.lag, sample.clock_behind) == (timedelta(seconds=30), timedelta(seconds=28))
+
+
+class _Noon:
+    """A clock that stands."""
+
+    def now(self) -> datetime:
+        return NOON
+
+
+@pytest.mark.parametrize(
+    ("date", "behind"),
+    [
+        ("Thu, 01 Jan 2026 12:00:28 GMT", timedelta(seconds=28)),
+        ("Thu, 01 Jan 2026 11:59:00 GMT", timedelta(0)),
+        ("Thu, 01 Jan 2026 12:00:28 -0000", timedelta(seconds=28)),
+        ("at noon", None),
+        ("", None),
+    ],
+)
+def test_the_stores_clock_is_read_from_its_answers(date: str, behind: timedelta | None) -> None:
+    """RFC 9110: ``Date``, in whole seconds. A store that does not say makes nothing of it; before its first answer nothing is known."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response_only(404)
+            if date:
+                self.send_header("Date", date)
+            self.end_headers()
+
+    server = HTTPServer(("127.0.0.1", 0), Answers)
+    thread = Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    secrets = cast(Secrets, SimpleNamespace(get=lambda _ref: "key"))
+    settings = CONFIG.regions["west"].model_copy(update={"endpoint_url": f"http://127.0.0.1:{server.server_port}"})
+    store = Store("logs", "west", settings, secrets, cast(Clock, _Noon()), Path(), timedelta(seconds=5))
+    try:
+        assert store.clock_behind is None
+        assert store.head("a") is None
+        assert store.clock_behind == behind
+    finally:
+        store.close()
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def test_before_the_first_heartbeat_the_marker_says_how_far() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dr.model.lag import Beat, ComponentView, Exposure, Finding, LagSample
 from dr.model.words import Known, Role, Severity
-from dr.monitor.exposure import Answer, Outage, can_fail_over, exposure, outage, outages
+from dr.monitor.exposure import Answer, Outage, can_fail_over, exposure, late, outage, outages
 from tests.monitor.fakes import NOW, before, view
 
 STALE = timedelta(seconds=30)
@@ -53,6 +53,16 @@ def test_a_recovery_point_after_the_proven_end_is_never_zero_or_negative(began: 
     found = judge(sample(point=3), began, proven=True)
     assert (found.state, found.value) == (Known.BOUND, timedelta(seconds=3))
     assert "newer than the end of writes" in found.reason
+
+
+def test_a_slow_clock_here_does_not_make_the_exposure_smaller() -> None:
+    """The secondary's own clock is 28 s ahead of this machine's: by that one the recovery point is so much older. So is a proven end."""
+    slow = sample(point=3).model_copy(update={"clock_behind": timedelta(seconds=28)})
+    found = judge(slow)
+    assert (found.state, found.value) == (Known.BOUND, timedelta(seconds=31))
+    assert "this machine's clock is 28.0s behind the other side's" in found.reason
+    assert judge(slow, before(2), proven=True).value == timedelta(seconds=29)
+    assert judge(sample(point=-20).model_copy(update={"clock_behind": timedelta(seconds=28)})).value == timedelta(seconds=8)
 
 
 @pytest.mark.parametrize("point", [0, -0.001, -60])
@@ -124,6 +134,25 @@ def test_failures_that_nobody_watched_to_the_end_are_not_an_outage() -> None:
     assert outage(old, watched_until=before(30)) == (None, None)
     assert outage([*old, beat(5, False)], watched_until=before(30)) == (before(3699.9), before(3600))
     assert outages(old) == {"db": Outage(before(3699.9), before(3600))}
+
+
+@pytest.mark.parametrize(
+    ("beats", "dating", "expected"),
+    [
+        ([beat(5, True), beat(4, True), beat(3, True), beat(2, False)], 2.9, False),
+        ([beat(5, True), beat(4, True), beat(3, True), beat(1, False)], 2.9, False),
+        ([beat(15, True), beat(14, True), beat(13, True), beat(2, False)], 12.9, True),  # the monitor stood still for 11 s
+        ([beat(4, True), beat(3, True), beat(2, True)], 1.9, False),  # decided before the next one could fail
+        ([beat(9, True), beat(8, True), beat(7, True)], 6.9, True),  # nothing came since
+        ([beat(3, True), beat(2, False)], 2.9, True),  # nobody knows how often they come
+        ([beat(15, True), beat(14, True), beat(13, True), beat(3, True, "logs"), beat(2, False)], 12.9, True),
+        ([beat(3, True, "logs"), beat(2, True, "logs"), beat(1, True, "logs")], 0.5, True),
+    ],
+)
+def test_a_heartbeat_that_nothing_followed_for_long_is_a_bound(beats: list[Beat], dating: float, expected: bool) -> None:
+    """It dates an outage as exactly as heartbeats come; where the next one came late, the outage began anywhere in between."""
+    assert late(beats, before(dating), NOW) is expected
+    assert late(beats[::-1], before(dating), NOW) is expected
 
 
 def exposed(seconds: float | None) -> dict[str, Exposure]:

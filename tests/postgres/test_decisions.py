@@ -5,19 +5,25 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dr.model.evidence import Evidence, Fenced
 from dr.model.runbook import SecretRef
-from dr.model.words import Known, Role, Severity
+from dr.model.words import FenceState, Known, Role, Severity
+from dr.ports import Completed, Look
 from dr.providers.registry import BUILT_IN
 from dr.providers.selfhosted.postgres.config import Follows, PostgresConfig, RegionServer
 from dr.providers.selfhosted.postgres.connect import Reach, scrubbed
 from dr.providers.selfhosted.postgres.facts import Heartbeat, Posture, Reading, Rights, Setting, Slot, Unread
+from dr.providers.selfhosted.postgres.fence import FenceLost
 from dr.providers.selfhosted.postgres.findings import judge, manager, sync_blocks_writes
 from dr.providers.selfhosted.postgres.lag import Ahead, decide
+from dr.providers.selfhosted.postgres.server import Process, Running
 
 NOW = datetime(2026, 1, 1, 3, 0, tzinfo=UTC)
 MOMENT = timedelta(milliseconds=2)
@@ -48,6 +54,16 @@ def test_a_silent_primary_leaves_only_a_bound() -> None:
     """It may have written until now, so the age of the recovery point is the most that is missing; the reason is kept."""
     sample = decide("db", NOW, SECONDARY, None, MOMENT, why_not="refused")
     assert (sample.state, sample.lag, sample.behind_bytes, sample.reason) == (Known.BOUND, timedelta(seconds=1), None, "refused")
+
+
+@pytest.mark.parametrize(("ahead", "behind"), [(28, 28), (0, 0), (-28, 0)])
+def test_where_the_server_shows_a_later_moment_that_one_counts(ahead: int, behind: int) -> None:
+    """The machine that asks may have a slow clock; a fast one makes the age larger by itself. Nobody looked: not known."""
+    there = replace(SECONDARY, clock=NOW + timedelta(seconds=ahead))
+    sample = decide("db", NOW, there, None, MOMENT, asked=NOW)
+    assert (sample.lag, sample.clock_behind) == (timedelta(seconds=1 + behind), timedelta(seconds=behind))
+    assert decide("db", NOW, SECONDARY, None, MOMENT, asked=NOW).clock_behind is None
+    assert decide("db", NOW, there, None, MOMENT).clock_behind is None
 
 
 def test_without_heartbeats_the_lag_is_a_bound() -> None:
@@ -121,6 +137,16 @@ def test_a_well_kept_pair_has_no_finding() -> None:
 def test_each_trap_is_found(primary: Posture, secondary: Posture, severity: Severity, said: str) -> None:
     """One finding for each, with its severity: an error is only what would break the move."""
     assert any(said in fact and how is severity for how, fact in facts(primary, secondary))
+
+
+@pytest.mark.parametrize(("ahead", "told"), [(9, ["east", "9.0s", "hides"]), (-9, ["west", "9.0s", "larger"]), (4, []), (None, [])])
+def test_two_servers_whose_clocks_differ_are_found_beforehand(ahead: int | None, told: list[str]) -> None:
+    """A primary's clock stamps its writes: what it is ahead hides as much of a loss once the region is gone, and nobody can ask it then."""
+    primary = replace(PRIMARY, clock=None if ahead is None else NOW + timedelta(seconds=ahead))
+    found = judge("db", CONFIG, {"east": primary, "west": replace(SECONDARY, clock=NOW)}, {"east": posture(), "west": posture()})
+    clocks = [item for item in found if "clock" in item.fact]
+    assert [item.severity for item in clocks] == [Severity.WARNING] * bool(told)
+    assert all(word in item.fact for item in clocks for word in told) and all("NTP" in item.fix for item in clocks)
 
 
 def test_a_dead_primary_is_no_error() -> None:
@@ -199,3 +225,27 @@ def test_a_region_name_becomes_a_slot_name() -> None:
     config = CONFIG.model_copy(update={"regions": regions})
     assert config.slot("eu-west-1") == "eu_west_1"
     assert config.slot("east") == "east"
+
+
+def test_a_fence_that_is_tried_again_answers_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first try reached nobody. The second one stops the server, and says so: what the first one met is not read for its own."""
+    monkeypatch.setattr(FenceLost, "_proof", lambda _self, process: "gone" if process.running is Running.NO else None)
+    running, answers = Process(Running.YES, "it runs"), iter((Completed(255, "", "no route to host"), Completed(0, "", "")))
+
+    def stop(_mode: str, _limit: timedelta) -> Completed:
+        nonlocal running
+        answer = next(answers)
+        running = Process(Running.NO, "no process") if answer.status == 0 else Process(Running.NO_HOST, "no route to host")
+        return answer
+
+    server = SimpleNamespace(process=lambda _limit: running, stop=stop)
+    cluster = SimpleNamespace(component="db", servers={"east": server}, config=SimpleNamespace(fence_timeout=timedelta(seconds=1)))
+    fence = FenceLost(cast(Any, cluster), "east", "west")
+    first: tuple[Evidence, ...] = ()
+    context = SimpleNamespace(found=lambda _fact, _component: first[-1])
+    first = fence.act(cast(Any, context))
+    assert [item.state for item in first if isinstance(item, Fenced)] == [FenceState.UNACKNOWLEDGED]
+    assert (fence.verify(cast(Any, context)).look, fence.verify(cast(Any, context)).evidence) == (Look.DONE, ())
+    assert fence.act(cast(Any, context)) == ()
+    again = fence.verify(cast(Any, context))
+    assert [item.state for item in again.evidence if isinstance(item, Fenced)] == [FenceState.FENCED]

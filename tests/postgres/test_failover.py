@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import signal
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import cast
 
 import pytest
 
+from dr.engine.guards import exposure_at_promote
 from dr.errors import Permanent
 from dr.model.evidence import Fenced, Promoted, RecoveryPoint, WriteAccepted
 from dr.model.words import FenceState, Intent, Verb
-from dr.ports import Look, Step
+from dr.ports import Clock, Look, Step
 from dr.providers.selfhosted.postgres import Postgres
-from tests.postgres.rig import Pair, poll
+from tests.postgres.rig import Pair, RealClock, poll
 
 pytestmark = pytest.mark.lab
 TO_WEST = (Intent.FAILOVER, "east", "west")
@@ -46,6 +48,47 @@ def test_a_lost_region_is_failed_over_with_its_fence_known_to_be_open(pair: Pair
     assert write.first_at >= promoted.promoted_at
     assert pair.ids("west") == [1, 2, 3]
     assert pair.one("west", "SELECT slot_name FROM pg_replication_slots") == "east", "the old primary can follow without a new copy"
+
+
+class _Off:
+    """The real clock of a machine on which it is off."""
+
+    def __init__(self, clock: Clock, off: timedelta) -> None:
+        self._clock, self._off = clock, off
+
+    def now(self) -> datetime:
+        return self._clock.now() + self._off
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._clock, name)
+
+
+@pytest.mark.parametrize("off", [timedelta(minutes=-7), timedelta(minutes=7)])
+def test_a_wrong_clock_here_does_not_make_the_loss_smaller(pair: Pair, off: timedelta) -> None:
+    """Who samples, writes heartbeats and promotes has a clock that is off by 7 minutes. By the servers' own clock little would be lost: a
+    slow one is told with what was read, a fast one stamps nothing that looks newer than it is."""
+    clock = pair.clock
+    right = clock.now()
+    pair.clock = cast(RealClock, _Off(clock, off))
+    kind = pair.kind()
+    try:
+        assert (beat := kind.beat("east")) is not None and beat.acknowledged_at is not None
+        pair.caught_up("east")
+        pair.kill("east")
+        sample = kind.view().lag
+        assert sample is not None and sample.recovery_point is not None and sample.clock_behind is not None
+        pair.perform_all(kind, *TO_WEST)
+    finally:
+        kind.close()
+        pair.clock = clock
+    point = next(item for item in pair.evidence if isinstance(item, RecoveryPoint))
+    assert point.recovery_point is not None and point.clock_behind is not None
+    for behind, at in ((sample.clock_behind, sample.recovery_point), (point.clock_behind, point.recovery_point)):
+        assert at <= clock.now(), "nothing is newer than now by the servers' clock"
+        assert behind >= -off if off < timedelta(0) else behind == timedelta(0)
+    lost = exposure_at_promote(point.component, None, point, point.read_at)
+    assert lost.value is not None and lost.value >= point.read_at - off - point.recovery_point, "measured by the right clock"
+    assert point.recovery_point >= right - timedelta(minutes=8), "the heartbeat arrived"
 
 
 def test_the_fork_position_is_what_the_server_itself_recorded(pair: Pair, kind: Postgres) -> None:

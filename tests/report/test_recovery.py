@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from dr.model.events import Observed, StepEnded
+from dr.model.events import Observed, StepEnded, StepStarted
 from dr.model.evidence import Fenced, Preserved, RecoveryPoint, Redirected
 from dr.model.report import RunReport
-from dr.model.words import FenceState, Known
+from dr.model.words import DebtKind, FenceState, Known, Outcome
 from dr.report.assess import run_report
 from tests.report.build import Story, at, failover, fenced, no_fence, plan, point, usual_steps
 
@@ -39,6 +39,17 @@ def test_rpa(fence: Fenced, recovery: RecoveryPoint, state: Known, seconds: floa
     assert (found.objectives.rpa_state, found.objectives.rpa_seconds) == (state, seconds)
     assert found.objectives.rpo_met is (state is not Known.UNKNOWN)
     assert found.exit_code == (5 if state is Known.UNKNOWN else 0)
+
+
+@pytest.mark.parametrize(("fence", "state"), [(fenced(0.9), Known.KNOWN), (no_fence(), Known.BOUND)])
+def test_a_slow_clock_does_not_make_the_rpa_smaller(fence: Fenced, state: Known) -> None:
+    """What ended writes was stamped 28 s too early: by the clock of the target, which was read with the recovery point."""
+    slow = point(0.5).model_copy(update={"clock_behind": timedelta(seconds=28)})
+    found = report(failover(fence=fence, recovery=slow)).objectives
+    right = report(failover(fence=fence, recovery=point(0.5))).objectives
+    assert (found.rpa_state, right.rpa_state) == (state, state)
+    assert found.rpa_seconds is not None and right.rpa_seconds is not None
+    assert found.rpa_seconds == pytest.approx(right.rpa_seconds + 28)
 
 
 def test_a_silent_name_server_of_the_old_side_leaves_the_loss_unknown() -> None:
@@ -125,3 +136,39 @@ def test_preserved_divergence_says_where_and_how_much() -> None:
     assert (found.state, found.items) == ("preserved", 42)
     story.events[-1:-1] = [(at(3.15), Observed(evidence=kept[1].model_copy(update={"items": None})))]
     assert report(story).divergence.items is None
+
+
+def late(acknowledged: float, ended: float | None = None, **more: object) -> Story:
+    """A recorded split, whose fence is tried again by its own run: in vain at 2.0, and acknowledged then."""
+    story = failover(ends=False, **more)  # type: ignore[arg-type]  # what ``failover`` takes
+    for begins, ends, found in ((1.9, 2.0, no_fence()), (acknowledged - 0.1, acknowledged, fenced(ended))):
+        story.add(begins, StepStarted(step="metadata-db/fence", attempt=2, look_first=True, owed=True))
+        values = {"attempt": 2, "outcome": Outcome.DONE, "acted": True, "evidence": (found,), "duration": timedelta(seconds=0.1)}
+        story.add(ends, StepEnded.model_validate({"step": "metadata-db/fence", "owed": True, **values}))
+    return story.over(4.0)
+
+
+def test_a_fence_that_is_acknowledged_later_ends_the_split() -> None:
+    """The report says fenced, owes no fence any more and says when; times, path and divergence are those of the split that it was."""
+    split, found = report(failover()), report(late(3.5))
+    assert (split.fence.state, found.fence.state) == (FenceState.SPLIT_ACCEPTED, FenceState.FENCED)
+    assert DebtKind.FENCE in {item.kind for item in split.debt}
+    assert DebtKind.FENCE not in {item.kind for item in found.debt}
+    assert "metadata-db/fence was acknowledged after the promotion, at 02:40:03 UTC: process gone, write refused" in found.deviations
+    assert (found.objectives, found.stamps, found.critical_path) == (split.objectives, split.stamps, split.critical_path)
+    assert found.divergence == split.divergence
+    one, other = (next(step for step in item.steps if step.verb == "fence") for item in (split, found))
+    assert (one.started_at, one.finished_at, one.duration_seconds) == (other.started_at, other.finished_at, other.duration_seconds)
+
+
+def test_what_the_old_primary_took_ends_with_the_late_fence() -> None:
+    """It took writes after the promotion at 1.45, until the fence was acknowledged at most: a bound still."""
+    assert (report(late(2.4, 2.3)).objectives.rpa_state, report(late(2.4, 2.3)).objectives.rpa_seconds) == (Known.BOUND, 2.5)
+    assert report(late(3.5, 3.4)).objectives.rpa_seconds == 3.0, "names led nobody there from 2.9 on"
+
+
+def test_a_late_fence_does_not_date_an_outage() -> None:
+    """A primary that still served is fenced after the promotion: when service ended is known no better than before."""
+    began = {"outage_began": None, "detected": None}
+    split, found = report(failover(**began)), report(late(3.5, 3.4, **began))  # type: ignore[arg-type]  # as above
+    assert (found.stamps.outage_began, found.objectives.rta_state) == (split.stamps.outage_began, split.objectives.rta_state)

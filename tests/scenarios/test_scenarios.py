@@ -12,9 +12,10 @@ from pydantic import ValidationError
 from dr.config.scenario import load_scenario
 from dr.model.report import DrillReport
 from dr.model.words import RunOutcome
+from tests.scenarios.files import of_worlds
 
 ROOT = Path(__file__).parents[2]
-SCENARIOS = sorted((ROOT / "scenarios").glob("*.yaml"))
+SCENARIOS = of_worlds("lab", "sim")
 LONGEST_SECONDS = 420
 LONG = {
     "round-trip-five", "platform-scale", "scale-80", "log-filer-behind", "log-replication-stalled", "planned-long-ttl", "frozen-region",

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import resource
 import sqlite3
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
-from dr.ports import InboxStore, JournalStore, LeaseStore, SampleStore
+from dr.errors import StateLost
+from dr.ports import Clock, InboxStore, JournalStore, LeaseStore, SampleStore
+from dr.ports.table import MOST_WRITES, Fields, Table, Write
 from dr.providers.sim.loop import Loop
 from dr.providers.sim.process import Process
 from dr.simulate.disk import Disk
@@ -27,6 +30,9 @@ from dr.store.journal import SqliteJournal
 from dr.store.lease import Mark, SqliteLease
 from dr.store.processes import ProcessIdentity
 from dr.store.samples import SqliteSamples
+from dr.store.shared.inbox import SharedInbox
+from dr.store.shared.journal import SharedJournal
+from dr.store.shared.lease import SharedLease
 
 LASTS = timedelta(seconds=10)
 
@@ -57,6 +63,12 @@ class Bench(Protocol):
     place: Place
     directory: Path
 
+    def lost(self, part: str) -> str:
+        """What is said where a part cannot be written, as a pattern."""
+
+    def named(self, part: str) -> str:
+        """How a part is named, as a pattern."""
+
     def journal(self, process: Process) -> JournalStore: ...
 
     def inbox(self, process: Process) -> InboxStore: ...
@@ -77,7 +89,17 @@ class Bench(Protocol):
     def close(self) -> None: ...
 
 
-class SqliteBench:
+class Files:
+    """Where parts are files."""
+
+    def lost(self, part: str) -> str:
+        return rf"the {part} .*{part}\.db cannot be written"
+
+    def named(self, part: str) -> str:
+        return rf"{part}\.db"
+
+
+class SqliteBench(Files):
     """The files. Who a process is, is told by the job that asks."""
 
     def __init__(self, directory: Path, patch: pytest.MonkeyPatch | None = None) -> None:
@@ -164,7 +186,123 @@ class SqliteBench:
             store.close()
 
 
-class MemoryBench:
+class RowsInMemory:
+    """A table as ``ports.table`` has it, for the stores that are built on one; other tables are held against it."""
+
+    def __init__(self) -> None:
+        self.where = "memory://rows"
+        self.groups: dict[str, dict[str, Fields]] = {}
+        self.broken = False
+
+    def get(self, group: str, key: str) -> Fields | None:
+        return self.groups.get(group, {}).get(key)
+
+    def rows(self, group: str, after: str = "", before: str | None = None) -> Sequence[tuple[str, Fields]]:
+        found = sorted(self.groups.get(group, {}).items())
+        return [(key, row) for key, row in found if key > after and (before is None or key < before)]
+
+    def last(self, group: str) -> tuple[str, Fields] | None:
+        return next(reversed(self.rows(group)), None)
+
+    def write(self, writes: Sequence[Write]) -> bool:
+        if self.broken:
+            raise StateLost("memory://rows: broken", hint="df -h")
+        assert 0 < len(writes) <= MOST_WRITES
+        assert len({(write.group, write.key) for write in writes}) == len(writes), "a row only once in one write"
+        for write in writes:
+            there = self.get(write.group, write.key)
+            if write.expect is None and there is not None:
+                return False
+            if write.expect and (there is None or any(there.get(name) != value for name, value in write.expect.items())):
+                return False
+        for write in writes:
+            if write.fields is None:
+                self.groups.get(write.group, {}).pop(write.key, None)
+            else:
+                self.groups.setdefault(write.group, {})[write.key] = dict(write.fields)
+        return True
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
+class SharedBench(SqliteBench):
+    """Journal, lease and inbox on a table; samples in SQLite, as they are where the rest is shared."""
+
+    def __init__(self, directory: Path, patch: pytest.MonkeyPatch | None = None, table: Table | None = None) -> None:
+        super().__init__(directory, patch)
+        self.table = table or RowsInMemory()
+        if patch is not None:
+            who = lambda: ProcessIdentity(self._asking().machine, self._pid(self._asking()), 1)  # noqa: E731
+            patch.setattr("dr.store.shared.lease.this_process", who)
+
+    def lost(self, part: str) -> str:
+        return "memory://rows: broken" if part != "samples" else super().lost(part)
+
+    def named(self, part: str) -> str:
+        return self.table.where
+
+    def journal(self, process: Process) -> JournalStore:
+        return SharedJournal(self.table)
+
+    def inbox(self, process: Process) -> InboxStore:
+        return SharedInbox(self.table, EverySecond(process.clock))
+
+    def lease(
+        self, process: Process, *, lasts: timedelta = LASTS, patient: bool = False, silent: dict[str, Mark] | None = None
+    ) -> LeaseStore:
+        return SharedLease(self.table, process.clock, lasts=lasts, patient=patient, silent=silent)
+
+    def flip(self, run_id: str, seq: int, position: int) -> None:
+        group, key = f"record {run_id}", f"{seq:010d}.000"
+        row = self.table.get(group, key)
+        if row is None:
+            raise KeyError(f"{run_id} {seq}")
+        body = bytearray(zlib.decompress(bytes(row["body"]) if isinstance(row["body"], bytes) else b""))
+        body[position % len(body)] ^= 1
+        self.table.write([Write(group, key, {**row, "body": zlib.compress(bytes(body))}, {})])
+
+    def cut(self, run_id: str, records: int) -> None:
+        rows = self.table.rows(f"record {run_id}")
+        if not rows:
+            raise KeyError(run_id)
+        for key, _ in rows[-records:] if records else ():
+            self.table.write([Write(f"record {run_id}", key, None, {})])
+
+    @contextmanager
+    def fault(self, name: str, store: Any) -> Iterator[None]:
+        """A table knows one sort of trouble."""
+        if isinstance(store, SqliteSamples):
+            with super().fault(name, store):
+                yield
+            return
+        assert isinstance(self.table, RowsInMemory)
+        self.table.broken = True
+        yield
+        self.table.broken = False
+
+
+class EverySecond:
+    """A clock on which every look is a second after the one before: what is asked only once a second is asked each time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._looks = clock, 0
+
+    def monotonic(self) -> float:
+        self._looks += 1
+        return self._clock.monotonic() + self._looks
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    def sleep(self, seconds: float) -> None:
+        self._clock.sleep(seconds)
+
+    def uniform(self, low: float, high: float) -> float:
+        return self._clock.uniform(low, high)
+
+
+class MemoryBench(Files):
     """The disk of a simulated world."""
 
     def __init__(self, directory: Path) -> None:

@@ -102,7 +102,7 @@ class Walk:
     """All steps of all intents, in the order of their plans. ``deaf``: each is tried while its region is lost, before it is done."""
 
     def __init__(self, stand: Stand, *, deaf: bool = False) -> None:
-        self._stand, self._deaf = stand, deaf
+        self._stand, self._deaf, self._epoch = stand, deaf, 1
         self.tried: list[Tried] = []
 
     def go(self) -> list[Tried]:
@@ -119,7 +119,7 @@ class Walk:
         return self.tried
 
     def _move(self, intent: Intent, source: str, target: str) -> None:
-        stand = self._stand
+        stand, self._epoch = self._stand, self._epoch + 1
         chains = {name: kind.steps(intent, source, target) for name, kind in stand.kinds.items()}
         planned = make_plan(stand.runbook, chains, intent, source, target)
         steps = {spec.id: Step(spec, planned.operations[spec.id]) for spec in planned.plan.steps}
@@ -136,8 +136,9 @@ class Walk:
         yes = Acceptance(guard=Guard.FENCE, actor="somebody", reason="it is lost", at=clock.now())
         return AttemptContext(
             run_id=f"20260303-024000-{intent}", step=step.spec, intent=intent, source=source, target=target, number=1,
-            key=f"{intent}/{step.spec.id}", epoch=2, actor="somebody", clock=clock, deadline=clock.monotonic() + ATTEMPT.total_seconds(),
-            evidence=evidence, acceptances=(yes,) if intent is Intent.FAILOVER else (),
+            key=f"{intent}/{step.spec.id}", epoch=self._epoch, actor="somebody", clock=clock,
+            deadline=clock.monotonic() + ATTEMPT.total_seconds(), evidence=evidence,
+            acceptances=(yes,) if intent is Intent.FAILOVER else (),
         )  # fmt: skip
 
     def _try(self, step: Step, context: AttemptContext) -> tuple[Evidence, ...]:

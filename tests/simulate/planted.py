@@ -7,7 +7,6 @@ from contextlib import ExitStack, suppress
 from datetime import timedelta
 from typing import Any
 
-from dr.app import runs as app_runs
 from dr.app.conduct import Conductor
 from dr.app.runs import Runs
 from dr.engine import attempt, guards
@@ -21,7 +20,7 @@ from dr.providers.sim.database import Database, Span
 from dr.providers.sim.kinds import SimKind
 from dr.providers.sim.steps import database, deployments
 from dr.providers.sim.world import Asked
-from dr.report import assess, conclude, recovery, timing
+from dr.report import conclude, debt, recovery, timing
 from dr.simulate.stores import MemoryJournal, MemoryLease
 from dr.store import lease
 from tests.simulate.planting import ALL, Mutation, chains, plants, swap, without_rules
@@ -83,8 +82,8 @@ def _any_loss(stack: ExitStack) -> None:
 
 @plants("stale lag trusted", "the recovery point is not read anew: it is what the first look said", "I6")
 def _stale_lag(stack: ExitStack) -> None:
-    def recovery_point(self: database._Step, *, complete: bool = False) -> Any:
-        fresh, known = old(self, complete=complete), vars(self.place.world).setdefault("first_points", {})
+    def recovery_point(self: database._Step, asked: Any, *, complete: bool = False) -> Any:
+        fresh, known = old(self, asked, complete=complete), vars(self.place.world).setdefault("first_points", {})
         return fresh if fresh.complete else known.setdefault(self.component, fresh)
 
     old = swap(stack, database._Step, "recovery_point", recovery_point)
@@ -94,7 +93,7 @@ def _stale_lag(stack: ExitStack) -> None:
 def _planned_may_lose(stack: ExitStack) -> None:
     def observe(self: database.Promote, context: AttemptContext) -> Seen:
         seen = old(self, context)
-        point = self.recovery_point(complete=True)
+        point = self.recovery_point(self.now, complete=True)
         return Seen(Look.NEEDED, evidence=(point,)) if seen.look is Look.BLOCKED else seen
 
     def hand_over(self: Database, region: str) -> float:
@@ -246,7 +245,7 @@ def _lease_not_asked(stack: ExitStack) -> None:
         held = self.look(runbook)
         return old(self, runbook, run_id, holder, expired if held is None else lease.Mark(held.epoch, held.renewal))
 
-    old = swap(stack, MemoryLease, "_try", attempt_)
+    old = swap(stack, MemoryLease, "_attempt", attempt_)
     swap(stack, Conductor, "held", lambda _self, _state: False)
     _no_second_barrier(stack)
 
@@ -261,7 +260,7 @@ def _epoch_ignored(stack: ExitStack) -> None:
             return before.epoch
         return taken
 
-    old = swap(stack, MemoryLease, "_try", attempt_)
+    old = swap(stack, MemoryLease, "_attempt", attempt_)
 
 
 @plants("tail dropped", "who takes a run over drops its last record", "I8", "I9", "I10")
@@ -275,7 +274,7 @@ def _tail_dropped(stack: ExitStack) -> None:
             run.trusted = 0
         return taken
 
-    old = swap(stack, MemoryLease, "_try", attempt_)
+    old = swap(stack, MemoryLease, "_attempt", attempt_)
 
 
 @plants("errors told in full", "the message of an unexpected error is journaled", "I15")
@@ -351,11 +350,10 @@ def _began_when_decided(stack: ExitStack) -> None:
 
 @plants("fence forgotten", "nobody owes a fence", "I1")
 def _fence_forgotten(stack: ExitStack) -> None:
-    def debt(runs: Any) -> Any:
-        return tuple(item for item in old(runs) if item.kind.value != "fence")
+    def owed(book: Any) -> Any:
+        return tuple(item for item in old(book) if item.kind.value != "fence")
 
-    old = swap(stack, app_runs, "debt_after", debt) if hasattr(app_runs, "debt_after") else vars(assess)["debt_after"]
-    swap(stack, assess, "debt_after", debt)
+    old = swap(stack, debt.Book, "owed", owed)
 
 
 @plants("no word", "a run that waits does not say for what", "L1")

@@ -9,11 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from dr import __version__
 from dr.app.simulation import Studio, new_stage
 from dr.errors import StateUnreadable
+from dr.model.events import Resumed, RunStarted
+from dr.model.words import RunOutcome
 from dr.providers.sim.process import chance
+from dr.providers.sim.weather import Mishap, Spell
+from dr.providers.sim.wire import Wire
 from dr.simulate.faults import CATALOGUE, draw
 from dr.simulate.faults.base import Fault
+from dr.simulate.faults.process import NEWER
 from dr.simulate.play import Played, play
 from dr.simulate.stage import Stage
 from dr.simulate.story import Group, Story, Struck, frame
@@ -21,8 +27,8 @@ from dr.simulate.story import Group, Story, Struck, frame
 ROOT = Path(__file__).parents[2]
 BOOKS = ("lab", "platform", "careful")
 PLOTS = ("lost", "planned", "partition", "round-trip")
-TRIES = 12
-"""Stories that are tried until a fault bites."""
+TRIES = 24
+"""Stories that are tried until a fault bites. A spell of stale answers is felt in one of four: most answers are as they were before."""
 NAMED = {
     Group.PROCESS: ["crash-before-write", "crash-after-write", "crash-before-effect", "crash-after-effect", "kill-during-write",
                     "freeze-longer-than-lease", "freeze-shorter-than-lease", "interrupted-twice", "upgraded"],
@@ -115,6 +121,28 @@ def test_every_fault_bites_and_heals(name: str) -> None:
     assert bitten, f"{name} changes nothing"
 
 
+def test_a_stale_answer_is_the_one_before() -> None:
+    """While the spell lasts a question gets the answer of the time before, whatever is so by now; a new question and another client not."""
+    stage = new_stage(studio("lab"), bold("stale", "lost"))
+    world, process, heard = stage.world, stage.process("asker"), list[float]()
+    wire, first = Wire(world, process), Wire(world, stage.process("other"))
+
+    def ask(by: Wire, what: str = "dns.view") -> float:
+        return by.read("west", what, lambda: world.now)
+
+    def main() -> None:
+        heard.append(ask(wire))
+        world.weather.spells.append(Spell(Mishap.STALE, world.now, world.now + 5.0, 1.0, lambda _call: True))
+        heard.extend((ask(wire), ask(wire, "dns.state"), ask(first)))
+        process.clock.sleep(6.0)
+        heard.append(ask(wire))
+
+    process.start(main)
+    stage.loop.run(60.0)
+    assert len(heard) == 5
+    assert heard[1] == heard[0] < heard[2] < heard[3] < heard[4]
+
+
 def test_a_damaged_journal_is_refused_until_it_is_restored() -> None:
     """Every command says so, touches nothing, and goes on after somebody has put the journal back."""
     for name in ("local-bit-flip", "local-cut-tail"):
@@ -136,8 +164,29 @@ def test_an_upgrade_in_mid_run_is_refused_and_the_older_version_goes_on() -> Non
         stage, played = told(story, "lab")
         refused = [command for command in stage.commands if "does not know the steps" in str(command.error)]
         assert refused and all(f"{component}/" in str(command.error) for command in refused)
+        assert all(f"version of dr ({NEWER})" in str(command.error) for command in refused)
+        assert {command.error.hint for command in refused if command.error} == {f"go on with dr {__version__}, which started it"}
+        assert versions(stage) == {("run-started", __version__), ("resumed", __version__)}
         assert not {effect.process for effect in stage.world.effects} & {command.process.name for command in refused}
         assert not played.violations
+
+
+def versions(stage: Stage) -> set[tuple[str, str]]:
+    """Who took a run in hand with which version, as the journals say. An answer that touched nothing took none."""
+    events = [record.event for run in stage.disk.runs.values() if len(run.records) > 2 for record in run.records]
+    return {(event.event, event.tool_version) for event in events if isinstance(event, (RunStarted, Resumed))}
+
+
+def test_an_upgrade_that_knows_the_steps_goes_on_and_is_journaled() -> None:
+    """Who goes on is another version than who started; the journal says so, and so does the report."""
+    story = with_faults(bold("upgrade", "planned"), Struck("process-upgraded", 20.0, {"component": "", "nth": 12}))
+    stage, played = told(story, "lab")
+    assert not [command for command in stage.commands if "does not know the steps" in str(command.error)]
+    assert versions(stage) == {("run-started", __version__), ("resumed", NEWER)}
+    (done,) = [report for report in played.reports if report.outcome is RunOutcome.COMPLETED]
+    assert done.tool_version == __version__, "of the run: who started it"
+    assert any(f"dr is {NEWER} now, was {__version__}" in text for text in done.deviations)
+    assert not played.violations
 
 
 def test_a_seed_draws_one_story() -> None:

@@ -13,6 +13,7 @@ from dr.app.simulation import Studio, new_stage
 from dr.model.words import Known, RunOutcome
 from dr.providers.sim.database import Database
 from dr.providers.sim.names import Names
+from dr.simulate import survey
 from dr.simulate.colleagues import asked
 from dr.simulate.outcome import Outside, Record, record
 from dr.simulate.play import FaultSort, Played, play
@@ -95,8 +96,17 @@ def test_an_rpo_is_missed_where_too_much_is_lost(lab: Studio) -> None:
     """Each component by its own RPO."""
     story = told(lab, "lost", faults=(Struck("stall", 1.0, {}),), disaster=400.0, heals=1300.0, ends=8500.0)
     _, _, found = played(lab, story, {"stall": Stall()})
-    assert found.over_rpo == ("metadata-db",)  # 399 s of 5 min
+    assert found.over_rpo == found.over_by_lag == ("metadata-db",)  # 399 s of 5 min
     assert (found.rto_met, found.rpo_met) == (True, False)
+
+
+def test_what_an_old_primary_takes_after_the_disaster_is_no_lag(lab: Studio) -> None:
+    """Cut off, it lives on and takes writes until names lead elsewhere: more than the RPO is lost, and replication was not behind."""
+    story = told(lab, "partition", heals=1300.0, ends=8500.0, lag=1.0)
+    _, outside, found = played(lab, replace(story, person=replace(PERSON, decides=400.0)))
+    assert outside.lost["metadata-db"] > 300 > 5 > outside.behind["metadata-db"] > 0
+    assert (found.over_rpo, found.over_by_lag) == (("metadata-db",), ())
+    assert survey.why(found) == "RPO missed: metadata-db, by what an old primary took after the disaster"
 
 
 def test_what_the_run_could_not_tell_is_counted(lab: Studio) -> None:
@@ -121,7 +131,7 @@ def test_at_night_somebody_has_to_wake_up(tmp_path: Path) -> None:
     assert lost.completed and planned.completed
     assert "approved" in lost.decisions and "approved" in planned.decisions
     (step, night), (_, day) = *lost.waited, *planned.waited
-    assert step == "approvals/1"
+    assert step == "approvals/1" and night is not None and day is not None
     assert 60_000 <= night <= 1_300_000 and day <= 80_000
     assert lost.rta is not None and lost.rta >= night
 

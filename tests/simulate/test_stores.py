@@ -1,4 +1,4 @@
-"""One contract for what is remembered, held by the SQLite files and by the disk of a simulated world."""
+"""One contract for what is remembered, held by the SQLite files, by the disk of a simulated world, and by what lies on a shared table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dr.simulate.samples import MemorySamples
 from dr.simulate.stores import MemoryInbox, MemoryJournal, MemoryLease
 from dr.store.lease import Mark
 from dr.store.samples import SNAPSHOTS
-from tests.simulate.bench import Bench, MemoryBench, SqliteBench
+from tests.simulate.bench import Bench, MemoryBench, SharedBench, SqliteBench
 from tests.store.build import START, at, note, started
 from tests.store.test_samples import after, beat, sample, snapshot
 
@@ -30,10 +30,14 @@ REQUESTS: list[Event] = [
 ]
 
 
-@pytest.fixture(params=["sqlite", "memory"])
+@pytest.fixture(params=["sqlite", "memory", "shared"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """A state directory of either sort."""
-    made: Bench = SqliteBench(tmp_path, monkeypatch) if request.param == "sqlite" else MemoryBench(tmp_path)
+    """A state directory of either sort, or a shared table."""
+    sorts: dict[str, Callable[[], Bench]] = {
+        "sqlite": lambda: SqliteBench(tmp_path, monkeypatch), "memory": lambda: MemoryBench(tmp_path),
+        "shared": lambda: SharedBench(tmp_path, monkeypatch),
+    }  # fmt: skip
+    made = sorts[request.param]()
     yield made
     made.close()
 
@@ -132,8 +136,9 @@ def test_a_changed_body_is_noticed(bench: Bench, one: Process, two: Process, seq
     reader = bench.journal(two)
     assert len(reader.records("run")) == 9
     bench.flip("run", seq, 31)
+    told = f"{bench.named('journal')} cannot be trusted: run run, record {seq} was changed"
     for journal in (reader, bench.journal(one)):
-        with pytest.raises(StateUnreadable, match=f"journal.db cannot be trusted: run run, record {seq} was changed") as caught:
+        with pytest.raises(StateUnreadable, match=told) as caught:
             journal.records("run")
         assert "restore it from a backup" in caught.value.hint
         assert len(journal.records("other")) == 9
@@ -192,7 +197,7 @@ def test_after_a_failed_append_nothing_more_is_written(bench: Bench, one: Proces
     journal = bench.journal(one)
     written = len(journal.append("run", [(at(0), started())]))
     with bench.fault(fault, journal):
-        with pytest.raises(StateLost, match=r"the journal .*journal\.db cannot be written: ") as caught:
+        with pytest.raises(StateLost, match=bench.lost("journal")) as caught:
             for number in range(1, 100):  # what a file has room for already, a full disk still takes
                 written += len(journal.append("run", [(at(number), note("x" * 500))]))
         assert "df -h" in caught.value.hint
@@ -411,7 +416,7 @@ def test_a_lease_that_cannot_be_written_runs_out(bench: Bench, one: Process, two
             assert not held.valid()
             with pytest.raises(LeaseLost, match="the lease of airflow could not be renewed in time"):
                 held.renew()
-            with pytest.raises(StateLost, match=r"the lease .*lease\.db cannot be written"):
+            with pytest.raises(StateLost, match=bench.lost("lease")):
                 held.release()
         held.release()
 
@@ -420,7 +425,7 @@ def test_a_lease_that_cannot_be_written_runs_out(bench: Bench, one: Process, two
     assert seen is not None and seen.released
 
     def new() -> None:
-        with bench.fault(fault, other), pytest.raises(StateLost, match=r"lease\.db cannot be written"):
+        with bench.fault(fault, other), pytest.raises(StateLost, match=bench.lost("lease")):
             other.acquire("airflow", "run-2", "bob")
 
     bench.place.do((two, new))
@@ -495,7 +500,7 @@ def test_a_request_that_cannot_be_written_is_not_taken_for_asked(bench: Bench, o
             lambda: inbox.put("run", REQUESTS[1]), lambda: inbox.confirm("run"), lambda: inbox.withdraw([number]),
             lambda: inbox.drop("run", number, (PauseRequested,)),
         ):  # fmt: skip
-            with pytest.raises(StateLost, match=r"the inbox .*inbox\.db cannot be written"):
+            with pytest.raises(StateLost, match=bench.lost("inbox")):
                 act()
     assert bench.inbox(two).take("run") == REQUESTS[:1]
     inbox.confirm("run")
@@ -570,9 +575,9 @@ def test_samples_that_cannot_be_written_are_told(bench: Bench, one: Process, fau
     samples = bench.samples(one)
     samples.add("airflow", [sample("db", 0)])
     with bench.fault(fault, samples):
-        with pytest.raises(StateLost, match=r"the samples .*samples\.db cannot be written"):
+        with pytest.raises(StateLost, match=bench.lost("samples")):
             samples.add("airflow", [sample("db", 1)], [beat(1)])
-        with pytest.raises(StateLost, match=r"samples\.db cannot be written"):
+        with pytest.raises(StateLost, match=bench.lost("samples")):
             samples.keep_identities("airflow", "deployments", snapshot(0))
         assert samples.history("airflow", START) == [sample("db", 0)]
     assert samples.identities("airflow", "deployments") is None

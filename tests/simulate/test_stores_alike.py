@@ -90,6 +90,7 @@ def journal_acts(draw: st.DrawFn) -> tuple[str, Act]:
         f"{who} head {run}": lambda _, own: own[who].head(run),
         f"{who} listing": lambda _, own: own[who].listing(),
         f"{who} runs {run}": lambda _, own: own[who].runs(run),
+        f"{who} newest {run}": lambda _, own: list(own[who].newest("airflow")),
         f"{who} close": lambda _, own: own[who].close(),
         f"{who} new": new(journal, who),
         f"flip {run} {number}": lambda bench, _: bench.flip(run, number, 40),

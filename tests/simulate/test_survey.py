@@ -124,7 +124,7 @@ def test_the_worst_stories() -> None:
     """A violation before what did not end, that before what missed an objective, then by time; five, each with its command."""
     broken = story(3, violation=Broken("I1", "two primaries", 12.5), rto_met=False, rpo_met=False)
     stuck = story(4, completed=False, rta=None, rpa=None, rto_met=False, rpo_met=False)
-    lost = story(5, rpa=400_000, rpo_met=False, over_rpo=("db",))
+    lost = story(5, rpa=400_000, rpo_met=False, over_rpo=("db",), over_by_lag=("db",))
     records = [*(story(10 + number, rta=1000 * number) for number in range(9)), lost, stuck, broken]
     found = survey.tally(records)
     command = {item.seed: f"tell {item.seed}" for item in records}
@@ -202,7 +202,8 @@ FLAWED: dict[str, tuple[list[tuple[str, str]], list[Record], str, str]] = {
         "until somebody wakes up",
     ),
     "over-budget": ([("{rto: 1h, rpo: 15m}", "{rto: 1s, rpo: 15m}")], [story(0, rto_met=False)], "", "by its estimates"),
-    "tight-rpo": ([("rpo: 5m", "rpo: 1s")], [story(0, over_rpo=("metadata-db",))], "metadata-db", "behind by more than that"),
+    "tight-rpo": ([("rpo: 5m", "rpo: 1s")], [story(0, over_rpo=("metadata-db",), over_by_lag=("metadata-db",))], "metadata-db",
+                  "behind by more than that"),
 }  # fmt: skip
 
 
@@ -217,6 +218,12 @@ def test_each_flaw_is_found_where_it_is(name: str, tmp_path: Path) -> None:
     assert component in ("", flaw.component)
     assert (flaw.stories, flaw.of) == (1, len(records))
     assert (flaw.lost_seconds == 600.0) is (name == "nobody-approves")
+
+
+def test_what_a_split_loses_is_not_blamed_on_replication(tmp_path: Path) -> None:
+    """The old primary took writes after the disaster; replication was not behind by more than the RPO."""
+    tight = replaced(WHOLE, ("rpo: 5m", "rpo: 1s"))
+    assert found_in(tmp_path, tight, [story(0, over_rpo=("metadata-db",), rpo_met=False)]) == []
 
 
 def test_deployments_whose_images_nobody_looks_after(tmp_path: Path) -> None:

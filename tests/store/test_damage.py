@@ -7,7 +7,9 @@ journal as it was after that commit, which is no other history; what came later 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from dr.app import App
 from dr.app.conduct import Hooks
 from dr.cli.main import run
 from dr.errors import ExitCode, StateUnreadable
-from dr.model.events import Record
+from dr.model.events import CancelRequested, Record
 from dr.model.words import Intent, RunOutcome
 from dr.store.journal import SqliteJournal
 from tests.cli import toy
@@ -198,6 +200,36 @@ def test_commands_say_so_with_the_next_step(
             assert code == ExitCode.REFUSED, (words, len(data), said)
             assert "journal.db" in said.err and "Try:" in said.err, words
     assert {region: (journal.folder / "db" / region).read_text() for region in ("east", "west")} == before
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_damage_that_the_first_append_finds_is_a_refusal(journal: Journal, tmp_path: Path, paused: bool) -> None:
+    """It came after the journal was read: nothing was written, so nothing was started, and the exit code says so. A new run and one that
+    is taken over."""
+    (tmp_path / "journal.db").write_bytes(journal.clean)
+    roles = {region: (journal.folder / "db" / region).read_text() for region in ("east", "west")}
+    app = App(tmp_path)
+    if not paused:
+        app.request(journal.paused, CancelRequested(actor="ann"), actor="ann")
+        assert app.run_report(journal.paused).outcome is not RunOutcome.PAUSED
+        roles = {region: (journal.folder / "db" / region).read_text() for region in ("east", "west")}
+
+    def damage(_run: str) -> None:
+        with contextlib.closing(sqlite3.connect(tmp_path / "journal.db")) as connection:
+            last = "UPDATE record SET hash = zeroblob(32) WHERE place = (SELECT max(place) FROM record)"
+            connection.execute(last if paused else "DELETE FROM run")
+            connection.commit()
+
+    platform = app.load(journal.folder / "toys.yaml")
+    with pytest.raises(StateUnreadable, match="nothing was touched") as caught:
+        if paused:
+            app.resume(journal.paused, actor="ann", hooks=Hooks(on_start=damage))
+        else:
+            app.start(platform, Intent.REPROTECT, None, actor="ann", reason="x", hooks=Hooks(on_start=damage))
+    assert caught.value.exit_code == ExitCode.REFUSED and "journal.db" in caught.value.hint
+    platform.close()
+    app.close()
+    assert {region: (journal.folder / "db" / region).read_text() for region in ("east", "west")} == roles
 
 
 def test_damage_hides_no_unfinished_run(journal: Journal, tmp_path: Path) -> None:

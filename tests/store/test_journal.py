@@ -359,3 +359,46 @@ def test_an_audit_finds_an_event_of_another_version(tmp_path: Path) -> None:
     connection.commit()
     connection.close()
     assert verify(journal.path).runs[0].problem == "record 3 is not an event that this version of dr knows"
+
+
+def test_the_newest_come_first_and_are_read_as_far_as_asked(tmp_path: Path) -> None:
+    """Of one of two runbooks, over several looks into the list; as the whole list has them."""
+    for number in range(30):
+        write_run(tmp_path, f"run-{number:02d}", 1, "other" if number % 3 else "airflow")
+    journal = SqliteJournal(tmp_path)
+    assert list(journal.newest("airflow")) == list(reversed(journal.listing("airflow")))
+    assert list(journal.newest("other")) == list(reversed(journal.listing("other")))
+    assert list(journal.newest("nobody")) == []
+    assert list(SqliteJournal(tmp_path / "empty").newest("other")) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM run WHERE number = 30",
+        "DELETE FROM run WHERE number = 29",
+        "UPDATE run SET number = 99 WHERE number = 30",
+        "UPDATE run SET runbook = 'another' WHERE number = 28",
+        "DELETE FROM run",
+    ],
+)
+def test_damage_among_the_newest_hides_no_run(damage: str, tmp_path: Path) -> None:
+    """The run that is asked for may be the one that is missing, or that stands there under another runbook: nobody says "none"."""
+    for number in range(30):
+        write_run(tmp_path, f"run-{number:02d}", 1, "airflow" if number == 27 else "other")
+    tamper(tmp_path, damage)
+    with pytest.raises(StateUnreadable, match="cannot be trusted"):
+        next(SqliteJournal(tmp_path).newest("airflow"))
+
+
+def test_damage_among_old_runs_is_found_by_who_reads_that_far(tmp_path: Path) -> None:
+    """The newest runs can be asked for; the whole list cannot."""
+    for number in range(30):
+        write_run(tmp_path, f"run-{number:02d}", 1)
+    tamper(tmp_path, "DELETE FROM run WHERE number = 2")
+    journal = SqliteJournal(tmp_path)
+    assert next(journal.newest("airflow")).run_id == "run-29"
+    wholes: tuple[Callable[[], object], ...] = (lambda: list(journal.newest("airflow")), lambda: journal.listing("airflow"))
+    for whole in wholes:
+        with pytest.raises(StateUnreadable, match="number 2 is missing"):
+            whole()

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from dr.errors import EffectUnknown, Transient
-from dr.model.lag import RegionView
 from dr.model.words import Role
-from dr.providers.sim.sort import Sort, Told
+from dr.providers.sim.sort import Sort, Told, seen_as
 from dr.providers.sim.wire import NoAnswer
 from dr.providers.sim.world import World
 
@@ -65,6 +64,8 @@ def clip(log: Sequence[Span], position: float) -> list[Span]:
 
 def missing(of: Sequence[Span], there: Sequence[Span]) -> list[Span]:
     """What of one log is not in another: the writes of ``of`` that a reader of ``there`` does not find."""
+    if len(of) <= len(there) and all(a[:2] == b[:2] and a[2] <= b[2] for a, b in zip(of, there, strict=False)):
+        return []  # the usual case: it holds a part of the other one
     held = {span.timeline: span.end for span in there}
     begun = {span.timeline: span.begin for span in there}
     lost = []
@@ -125,7 +126,8 @@ class Database(Sort):
             return
         for copy in self.copies.values():
             if self.writable(copy.region):
-                copy.log[-1] = copy.log[-1]._replace(end=now)
+                timeline, begin, _ = copy.log[-1]
+                copy.log[-1] = Span(timeline, begin, now)
         for copy in self.copies.values():
             source = None if copy.upstream is None or copy.primary else self.copies[copy.upstream]
             if source is not None and self.streams(copy, source):
@@ -226,11 +228,15 @@ class Database(Sort):
         return [] if primary is None else missing(self.copies[region].log, primary.log)
 
     def preserve(self, region: str) -> tuple[Span, ...]:
-        """Keeps outside what only this copy holds."""
+        """Keeps outside what only this copy holds; there is one place for it, whoever keeps it how often."""
         spans = tuple(self.divergence(region))
-        if spans:
+        if set(spans) - self.kept(region):
             self.preserved.append(Preserved(self.world.now, region, spans))
         return spans
+
+    def kept(self, region: str) -> set[Span]:
+        """What was kept of a copy."""
+        return {span for item in self.preserved if item.region == region for span in item.spans}
 
     def follow(self, region: str, upstream: str) -> None:
         """The copy becomes a secondary of another region: what it holds beyond the fork is gone (rewound).
@@ -254,7 +260,7 @@ class Database(Sort):
         if copy.frozen:
             raise NoAnswer(f"{self.name} in {region}: no answer")
         role = Role.STOPPED if not copy.up else Role.PRIMARY if copy.primary else Role.SECONDARY
-        return Told(RegionView(role=role, epoch=copy.timeline))
+        return Told(seen_as(role, copy.timeline))
 
     def primary(self, besides: str | None = None) -> Copy | None:
         """The copy that leads: of several that are primary the one of the newest timeline."""

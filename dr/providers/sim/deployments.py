@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from dr.model.lag import Finding, RegionView
+from dr.model.lag import Finding
 from dr.model.words import Role, TaskFate
 from dr.providers.sim.certificates import Certificates
 from dr.providers.sim.database import Database
-from dr.providers.sim.sort import Answers, Sort, Told, answered
+from dr.providers.sim.sort import Answers, Sort, Told, answered, seen_as
 from dr.providers.sim.world import World
 
 
@@ -117,7 +117,7 @@ class Deployments(Sort):
         copy = self.database.copies[region]
         role = Role.PRIMARY if copy.primary and copy.up else Role.SECONDARY
         flaws = () if self.certificates is None or region not in self.certificates.regions else self.certificates.flaws(region)
-        return Told(RegionView(role=role, epoch=copy.timeline), flaws)
+        return Told(seen_as(role, copy.timeline), flaws)
 
     def findings(self, told: Answers) -> Sequence[Finding]:
         """What is wrong with the certificates that it looks after itself."""

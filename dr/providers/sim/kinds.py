@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from dr.errors import StepError, Transient
+from dr.model.base import clock_behind
 from dr.model.identity import IdentitySnapshot
 from dr.model.lag import Beat, ComponentView, LagSample, RegionView
 from dr.model.plan import StepSpec
@@ -19,7 +20,7 @@ from dr.ports import Operation, Site, Step
 from dr.providers.sim.deployments import Deployments
 from dr.providers.sim.process import START, Process
 from dr.providers.sim.secrets import Secrets, account
-from dr.providers.sim.sort import Sort, Told
+from dr.providers.sim.sort import Sort, Told, seen_as
 from dr.providers.sim.sorts import KINDS, UNKNOWN
 from dr.providers.sim.sorts import stores as stores
 from dr.providers.sim.steps import deployments
@@ -115,16 +116,19 @@ class SimKind:
         secondary = next((region for region in store.regions if region != primary), None)
         if primary is None or secondary is None:
             return LagSample(component=self.name, at=now(), state=Known.UNKNOWN, reason="no primary is known")
+        asked = now()
         try:
-            point = self._wire.read(secondary, f"{self.name}.sample", lambda: store.point(secondary, primary))
+            point, shown = self._wire.read(secondary, f"{self.name}.sample", lambda: (store.point(secondary, primary), self.world.now))
         except StepError as error:
             return LagSample(component=self.name, at=now(), state=Known.UNKNOWN, reason=error.message)
         at, moment = now(), START + timedelta(seconds=point)
-        if moment > at:
+        slow = clock_behind(START + timedelta(seconds=shown), asked) or timedelta(0)
+        if moment > at + slow:
             return LagSample(component=self.name, at=at, state=Known.UNKNOWN, recovery_point=moment, reason="ahead of this machine's clock")
         return LagSample(
-            component=self.name, at=at, state=Known.KNOWN, lag=at - moment, recovery_point=moment, **store.behind(secondary, primary)
-        )
+            component=self.name, at=at, state=Known.KNOWN, lag=at + slow - moment, recovery_point=moment, clock_behind=slow,
+            **store.behind(secondary, primary),
+        )  # fmt: skip
 
     def identities(self, region: str) -> IdentitySnapshot:
         """Who the Deployments are, or which secrets there are; only where the component is one of these."""
@@ -135,11 +139,8 @@ class SimKind:
             return IdentitySnapshot(taken_at=at, read_until=at, region=region, deployments=(), items=items)
         if not isinstance(store, Deployments):
             raise Transient(f"{self.name} knows no Deployments")
-        page = len(store.ids) // 2
-        return self._wire.read(
-            region, f"{self.name}.identities", lambda: deployments.snapshot(store, region, self.site.clock.now()),
-            first_page=lambda: deployments.snapshot(store, region, self.site.clock.now(), page),
-        )  # fmt: skip
+        # one transaction of a database, which has no pages that could be lost: half a snapshot kept as "before" is nothing that happens
+        return self._wire.read(region, f"{self.name}.identities", lambda: deployments.snapshot(store, region, self.site.clock.now()))
 
     def warm(self, target: str) -> None:
         """Nothing to open."""
@@ -159,5 +160,4 @@ def _role(told: Told | StepError) -> RegionView | None:
     if isinstance(told, Told):
         return told.view
     role = Role.STOPPED if isinstance(told, NotListening) else Role.UNREACHABLE
-    return RegionView(role=role, reason=told.message, late=isinstance(told, NoAnswer))
-
+    return seen_as(role, None, told.message, late=isinstance(told, NoAnswer))

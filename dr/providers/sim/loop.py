@@ -82,6 +82,10 @@ class Job:
         self.done = True
 
 
+def _never() -> bool:
+    return False
+
+
 class Loop:
     """The clockwork of one world.
 
@@ -95,6 +99,8 @@ class Loop:
         self._order = 0
         self.maybe_current: Job | None = None
         self.turns = 0
+        self._until = 0.0
+        self._over: Callable[[], bool] = _never
 
     @property
     def current(self) -> Job:
@@ -119,7 +125,7 @@ class Loop:
 
     def sleep(self, seconds: float) -> None:
         """The current job goes on after so long; nothing happens to it before, unless its process is killed."""
-        self.wait(max(0.0, seconds))
+        self.wait(seconds if seconds > 0.0 else 0.0)
 
     def wait(self, seconds: float | None = None) -> None:
         """The current job goes on when ``wake`` is called for it, or after so long at the latest (None: never by itself)."""
@@ -128,11 +134,26 @@ class Loop:
         if process is not None and process.dead:
             raise Killed
         if seconds is not None:
-            job.timer = self.at(self.now + seconds, job.go_on)
+            when = self.now + seconds
+            if self._nothing_before(when, process):
+                self.now = when
+                self.turns += 1
+                return
+            job.timer = self.at(when, job.go_on)
         job.waiting = True
         self.hub.switch()
         if process is not None and process.dead:
             raise Killed
+
+    def _nothing_before(self, when: float, process: Process | None) -> bool:
+        """Whether the current job would be the very next to go on, and would: then it just does. Two of three waits are like that, and
+        this costs a tenth of two switches and a timer."""
+        timers = self._timers
+        while timers and timers[0][2].call is None:
+            heapq.heappop(timers)
+        if timers and timers[0][0] <= when:
+            return False
+        return when <= self._until and (process is None or process.frozen_until <= when) and not self._over()
 
     def wake(self, job: Job) -> None:
         """A waiting job goes on now, after what is due before it."""
@@ -142,13 +163,13 @@ class Loop:
             job.waiting = False
             job.timer = self.at(self.now, job.go_on)
 
-    def run(self, until: float, over: Callable[[], bool] = lambda: False) -> bool:
+    def run(self, until: float, over: Callable[[], bool] = _never) -> bool:
         """Lets things happen until a moment, or until ``over`` says so (asked after each). Returns whether it did.
 
         Raises:
             whatever a job raised and did not handle itself.
         """
-        timers = self._timers
+        timers, self._until, self._over = self._timers, until, over
         while timers and timers[0][0] <= until:
             when, _order, timer = heapq.heappop(timers)
             call, timer.call = timer.call, None

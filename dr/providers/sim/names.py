@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dr.model.lag import RegionView
 from dr.model.words import Role
-from dr.providers.sim.sort import Answers, Sort, Told, answered, silent
+from dr.providers.sim.sort import Answers, Sort, Told, answered, seen_as, silent
 from dr.providers.sim.wire import NotListening
 from dr.providers.sim.world import World
 
@@ -43,7 +42,7 @@ class Names(Sort):
         self.there(region)
         own = self.leads[region]
         leads = set(own.values())
-        return Told(RegionView(role=Role.PRIMARY if leads == {region} else Role.SECONDARY), dict(own))
+        return Told(seen_as(Role.PRIMARY if leads == {region} else Role.SECONDARY), dict(own))
 
     def unequal(self, told: Answers, primary: str | None) -> str:
         """Servers that answer otherwise than others do."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Generic, TypeVar
 
+from dr import __version__
 from dr.errors import DrError
 from dr.providers.sim.loop import Job, Killed, Loop
 
@@ -30,7 +31,7 @@ class Process:
     skew: how far the wall clock of its machine is off when it starts, in seconds. rate: how fast its clocks go.
     points: every place at which it could have died so far. at_point: is told each; may kill it.
     frozen_until: until then nothing in it goes on (SIGSTOP, a closed laptop). dead: it was killed.
-    renamed: a component whose steps have other names in the version of ``dr`` that this process is; empty in the usual one.
+    version: which ``dr`` it is. renamed: a component whose steps have other names in that version; empty in the usual one.
     """
 
     def __init__(self, loop: Loop, name: str, seed: str, *, machine: str = "here", skew: float = 0.0, rate: float = 1.0) -> None:
@@ -38,7 +39,7 @@ class Process:
         self.frozen_until = 0.0
         self.dead = False
         self.ended = False
-        self.renamed = ""
+        self.version, self.renamed = __version__, ""
         self.jobs: list[Job] = []
         self.points: list[str] = []
         self.at_point: Callable[[str], None] = lambda _name: None
@@ -100,8 +101,10 @@ class SimClock:
 
     def sleep(self, seconds: float) -> None:
         """The calling job goes on after so long."""
-        self._process.check()
-        self._loop.sleep(seconds / self._process.rate)
+        process = self._process
+        if process.dead:
+            raise Killed
+        self._loop.wait(seconds / process.rate if seconds > 0.0 else 0.0)
 
     def uniform(self, low: float, high: float) -> float:
         """A number of this process's own chance."""

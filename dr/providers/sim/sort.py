@@ -7,6 +7,7 @@ answered and from nothing else (``findings``, ``unequal``). So a region that doe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 from dr.errors import StepError, Transient
@@ -86,6 +87,12 @@ class Sort:
         """A finding of this component."""
         told = fact if fact.startswith(self.name) else f"{self.name}: {fact}"
         return Finding(component=self.name, severity=severity, fact=told, fix=fix, region=region)
+
+
+@cache
+def seen_as(role: Role, epoch: int | None = None, reason: str = "", *, late: bool = False) -> RegionView:
+    """A region as observed: made once, since a world looks at itself a hundred times and mostly sees the same."""
+    return RegionView(role=role, reason=reason, epoch=epoch, late=late)
 
 
 def answered(told: Answers) -> dict[str, Told]:

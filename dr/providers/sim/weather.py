@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import NamedTuple
 
+from dr.model.words import Word
 
-class Mishap(StrEnum):
+
+class Mishap(Word):
     """What can happen to one call."""
 
     THROTTLED = "throttled"

@@ -22,6 +22,7 @@ TIMEOUT = 2.0
 _SLOW = 1.6
 _AGAIN = 0.7
 _UNHEARD = (Mishap.UNHEARD, Mishap.LATE)
+_AWAY = (Mishap.THROTTLED, Mishap.REFUSED)
 _PENDING = 240.0
 """Seconds after which what was accepted and is pending happens at the latest."""
 
@@ -55,10 +56,10 @@ class Wire:
         """
         process, world = self.process, self.world
         process.check()
-        call = Call(process.machine, region, what, False)
-        mishap = world.weather.mishap(call, world.now)
-        process.clock.sleep(world.weather.way())
-        if mishap in (Mishap.THROTTLED, Mishap.REFUSED):
+        weather = world.weather
+        mishap = weather.mishap(Call(process.machine, region, what, False), world.now) if weather.spells else None
+        process.clock.sleep(weather.way())
+        if mishap is not None and mishap in _AWAY:
             raise Transient(f"{what} in {region}: {mishap}")
         if world.refuses(process.machine, region):
             raise NotListening(f"{what} in {region}: connection refused")
@@ -74,7 +75,7 @@ class Wire:
             value = self._stale.get(question, value)  # type: ignore[assignment]  # the answer of an earlier call of the same sort
         else:
             self._stale[question] = value
-        process.clock.sleep(_SLOW if mishap is Mishap.SLOW else world.weather.way())
+        process.clock.sleep(_SLOW if mishap is Mishap.SLOW else weather.way())
         if not world.hears(process.machine, region):
             raise NoAnswer(f"{what} in {region}: the connection broke")
         return value

@@ -8,15 +8,15 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from dr.model.words import Word
 from dr.providers.sim.loop import Loop
 from dr.providers.sim.process import chance
 from dr.providers.sim.weather import Weather
 
 
-class Way(StrEnum):
+class Way(Word):
     """What goes through from a machine to a region. ONE_WAY: everything arrives there, and no answer comes back."""
 
     OPEN = "open"
@@ -148,8 +148,10 @@ class World:
 
     def reaches(self, machine: str, region: str, *, write: bool) -> bool:
         """Whether something sent from a machine arrives there now."""
-        way = self.ways.get((machine, region), Way.OPEN)
-        return self.regions[region].alive and (way in (Way.OPEN, Way.ONE_WAY) or (way is Way.READ_ONLY and not write))
+        if not self.regions[region].alive:
+            return False
+        way = self.ways.get((machine, region), Way.OPEN) if self.ways else Way.OPEN
+        return way is Way.OPEN or way is Way.ONE_WAY or (way is Way.READ_ONLY and not write)
 
     def refuses(self, machine: str, region: str) -> bool:
         """Whether a connection from a machine is refused at once: nothing listens there any more, and something says so."""
@@ -158,7 +160,8 @@ class World:
 
     def hears(self, machine: str, region: str) -> bool:
         """Whether an answer from a region arrives at a machine now."""
-        return self.regions[region].alive and self.ways.get((machine, region), Way.OPEN) in (Way.OPEN, Way.READ_ONLY)
+        way = self.ways.get((machine, region), Way.OPEN) if self.ways else Way.OPEN
+        return self.regions[region].alive and (way is Way.OPEN or way is Way.READ_ONLY)
 
     def linked(self, one: str, other: str) -> bool:
         """Whether one region's changes get to another one now."""
@@ -166,8 +169,9 @@ class World:
 
     def settle(self) -> None:
         """Lets the time that has passed have passed for everything. Before every change."""
+        now = self.loop.now
         for store in self.stores.values():
-            store.advance(self.loop.now)
+            store.advance(now)
 
     def tell(self, text: str) -> None:
         """A line of the story."""

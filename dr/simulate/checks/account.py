@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dr.model.events import Event, Observed, RunStarted, StepEnded, StepStarted, Turned, UndoStarted
 from dr.model.evidence import Evidence, Fenced, Healthy, Promoted, RecoveryPoint, Redirected, TaskCount
@@ -38,6 +38,8 @@ class Account:
         self.tries: dict[str, _Tries] = {}
         self.specs: dict[str, StepSpec] = {}
         self.facts: list[Evidence] = []
+        self.late: list[tuple[datetime, Evidence]] = []
+        """What fences found that were tried again after the promotion which had gone ahead without them."""
         self._lay_out(first.plan)
         for number, (at, event) in enumerate(events):
             match event:
@@ -45,19 +47,26 @@ class Account:
                     self.plan = event.plan
                     self.outage_told = event.outage_began or self.outage_told
                     self._lay_out(event.plan)
-                case StepStarted(step=step):
-                    self.tries[step].begun.append((number, at))
-                    self.tries[step].done = None
-                case StepEnded(step=step):
-                    if not event.acted:
-                        self.tries[step].begun.pop()
-                    if event.outcome in _GOOD:
-                        self.tries[step].done = at
-                    self.facts += event.evidence
+                case StepStarted() | StepEnded():
+                    self._step(number, at, event)
                 case UndoStarted(step=step):
                     self.tries[step].done = None
                 case Observed():
                     self.facts.append(event.evidence)
+
+    def _step(self, number: int, at: datetime, event: StepStarted | StepEnded) -> None:
+        tries = self.tries[event.step]
+        if event.owed:
+            self.late += ((at, item) for item in (event.evidence if isinstance(event, StepEnded) else ()))
+        elif isinstance(event, StepStarted):
+            tries.begun.append((number, at))
+            tries.done = None
+        else:
+            if not event.acted:
+                tries.begun.pop()
+            if event.outcome in _GOOD:
+                tries.done = at
+            self.facts += event.evidence
 
     def _lay_out(self, plan: Plan) -> None:
         for spec in plan.steps:
@@ -116,6 +125,7 @@ class Account:
             return Known.KNOWN, 0.0
         point = points[-1].recovery_point
         assert point is not None, "asked above"
+        point -= points[-1].clock_behind or timedelta()  # what comes after it is stamped by a clock that is so slow
         fences = [item for item in self.facts if isinstance(item, Fenced) and item.component == component]
         ends = [item.writes_ended_at for item in fences if item.writes_ended_at is not None]
         if ends and ends[-1] > point:
@@ -130,10 +140,11 @@ class Account:
         if promoted is None or stopped or not any(spec.verb is Verb.PROPAGATE for spec in self.plan.steps):
             return promoted
         newest = {item.component: item for item in self.facts if isinstance(item, Redirected)}
-        if any(item.still_answers for item in newest.values()):
-            return None
-        led_away = self.last(Verb.VERIFY_OUTSIDE) or self.last(Verb.PROPAGATE)
-        return None if led_away is None else max(promoted, led_away)
+        silent = any(item.still_answers for item in newest.values())
+        led_away = None if silent else self.last(Verb.VERIFY_OUTSIDE) or self.last(Verb.PROPAGATE)
+        over = [at for at, item in self.late if isinstance(item, Fenced) and item.component == component and item.state in _STOPPED]
+        over += [] if led_away is None else [led_away]
+        return max(promoted, min(over)) if over else None
 
     @property
     def rpa(self) -> tuple[Known, float | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from dr.model.events import Event, StepEnded
 from dr.model.evidence import Fenced, RecoveryPoint
 from dr.model.plan import Acceptance
@@ -91,6 +93,18 @@ class Grounds(Rule):
                 claim = f"{fact[0].state}: {fact[0].proof}"
                 self.broken(f"{database.name} was promoted in {effect.region} on «{claim}», and {other} was never kept from writing")
 
+    def record(self, told: Told, record: StoredRecord, event: Event) -> None:
+        """A fence that was owed, and is said to be acknowledged: the evidence is compared with the world in the same way."""
+        if not isinstance(event, StepEnded) or not event.owed:
+            return
+        for item in event.evidence:
+            database = self.witness.stage.world.stores.get(item.component) if isinstance(item, Fenced) else None
+            if not isinstance(item, Fenced) or not isinstance(database, Database) or item.state not in _CERTAIN:
+                continue
+            since = told.fences[database.name][1]
+            if self.witness.capable(database, item.region) and self.witness.incapable_until.get((database.name, item.region), -1.0) < since:
+                self.broken(f"{event.step} was acknowledged («{item.proof}»), and {item.region} was never kept from writing")
+
 
 class Once(Rule):
     """I5: in one component at most one promotion takes effect in an epoch."""
@@ -118,8 +132,9 @@ class Exposed(Rule):
     nothing), or an acceptance covers it.
 
     The exposure is the world's own: the writes that are lost by this promotion, less those that an unfenced primary took after the attempt
-    had begun (the guard is asked before the call is sent). The recovery point that the run journals for it must have been read in this
-    attempt, in the target.
+    had begun (the guard is asked before the call is sent). It is promised by the clock of the server that stamped the writes: where that
+    one was ahead, so much less is seen of the loss, and nobody can ask it once its region is gone. The recovery point that the run
+    journals for it must have been read in this attempt, in the target.
     """
 
     name = "I6"
@@ -142,7 +157,8 @@ class Exposed(Rule):
         since = effect.at if under is None else under.at
         lost = exposure(database, effect.region)
         self.lost[database.name, effect.run_id] = lost
-        asked = max(0.0, lost - (effect.at - since if self._writes_on(database, effect) else 0.0))
+        unseen = max(0.0, database.skew) + (effect.at - since if self._writes_on(database, effect) else 0.0)
+        asked = max(0.0, lost - unseen)
         rpo = 0.0 if told.plan.intent.planned else told.plan.component_rpo.get(database.name, told.plan.rpo).total_seconds()
         if asked > rpo + _NOISE and not covered(asked, told.acceptances):
             self.broken(f"{database.name} was promoted in {effect.region} with {asked:.1f} s of writes lost, RPO {rpo:g} s, not accepted")
@@ -180,12 +196,13 @@ class Exposed(Rule):
         self._reckon(told, event, points[0])
 
     def _reckon(self, told: Told, event: StepEnded, point: RecoveryPoint) -> None:
-        """What the journal itself says that was at stake: the end of writes, else the moment of reading, less the recovery point."""
+        """What the journal itself says that was at stake: the end of writes, else the moment of reading, less the recovery point, and
+        by how much the clock of these moments was slow."""
         assert told.plan is not None and point.recovery_point is not None, "asked before"
         fact = told.fences.get(point.component)
         ended = fact[0].writes_ended_at if fact is not None and fact[0].state is FenceState.FENCED else None
         end = ended if ended is not None and ended > point.recovery_point else point.read_at
-        at_stake = 0.0 if point.complete else (end - point.recovery_point).total_seconds()
+        at_stake = 0.0 if point.complete else (end + (point.clock_behind or timedelta()) - point.recovery_point).total_seconds()
         rpo = told.plan.component_rpo.get(point.component, told.plan.rpo).total_seconds()
         if at_stake > rpo + _NOISE and not covered(at_stake, told.acceptances):
             self.broken(f"{event.step} acted while its journal says that {at_stake:.1f} s were at stake, RPO {rpo:g} s, not accepted")

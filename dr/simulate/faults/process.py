@@ -29,6 +29,9 @@ from dr.simulate.play import MONITOR
 from dr.simulate.stage import Command, Stage
 from dr.simulate.story import Group, Struck
 
+NEWER = "99.0.0"
+"""The version that somebody upgrades to in the middle of a run."""
+_UPGRADED = "dr is upgraded"
 JOURNAL = ("journal:before", "journal:after")
 """The places at which a journal is written."""
 
@@ -100,22 +103,27 @@ def _freeze_values(least: float, most: float) -> Callable[[Chance, Runbook], Val
 
 
 def _upgrade(stage: Stage, struck: Struck) -> None:
-    """A crash; who goes on has another version, to which some steps are unknown. Told so, people take the one that started the run."""
+    """A crash; who goes on has a newer version, to which some steps may be unknown. Told so, people take the one that started the run.
+    There is one newer version: where it is here already, only the crash is left."""
     renamed = text(struck, "component")
-    newer = False
+    newer, here = False, False
 
     def arrives(command: Command) -> None:
         nonlocal newer
+        if not here:
+            return
         before = next((item for item in reversed(stage.commands[:-1]) if item.ended is not None), None)
         if before is not None and isinstance(before.error, Refused) and "does not know the steps" in before.error.message:
             newer = not newer
             stage.world.tell(f"{command.process.name} is {'the newer' if newer else 'the older'} version of dr")
-        command.process.renamed = renamed if newer else ""
+        if newer:
+            command.process.version, command.process.renamed = NEWER, renamed
 
     def upgraded(command: Command, where: str) -> None:
-        nonlocal newer
-        newer = True
-        stage.world.tell("dr is upgraded")
+        nonlocal newer, here
+        if not any(line.text == _UPGRADED for line in stage.world.told):
+            newer = here = True
+            stage.world.tell(_UPGRADED)
         _kill(stage, command, where)
 
     stage.arrivals.append(arrives)
@@ -123,8 +131,9 @@ def _upgrade(stage: Stage, struck: Struck) -> None:
 
 
 def _component(chance: Chance, runbook: Runbook) -> Values:
+    """The component whose steps are called otherwise then; none: the newer version knows the run's steps, and goes on."""
     names = [name for name, component in runbook.components.items() if component.kind in ("postgres", "airflow-deployments", "dns-records")]
-    return {"component": chance.choice(names), "nth": chance.randrange(3, 40)}
+    return {"component": chance.choice([*names, ""]), "nth": chance.randrange(3, 40)}
 
 
 def _slow_journal(stage: Stage, struck: Struck) -> None:
@@ -183,7 +192,7 @@ FAULTS = (
           _freeze, values=_freeze_values(3.0, 25.0), when=around),
     Fault("process-interrupted-twice", Group.PROCESS, "the process is killed, and so is the one that goes on",
           _interrupted_twice, values=lambda chance, book: {**_nth(50)(chance, book), "again": chance.randrange(1, 20)}, when=before),
-    Fault("process-upgraded", Group.PROCESS, "between a crash and the next command dr becomes another version, which has other steps",
+    Fault("process-upgraded", Group.PROCESS, "between a crash and the next command dr becomes a newer version, which may have other steps",
           _upgrade, values=_component, when=before, fits=has("postgres", "airflow-deployments", "dns-records")),
     Fault("process-slow-journal", Group.PROCESS, "each write of the journal takes long",
           _slow_journal, stop, when=around,

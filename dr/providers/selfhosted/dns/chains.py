@@ -23,6 +23,10 @@ from dr.providers.selfhosted.dns.zone import Zone
 _RIGHTS = ("transfer and update of the zone, by TSIG",)
 
 
+_TRIES = (Verb.REDIRECT, Verb.PROPAGATE)
+"""They ask the other region's server, too, and do without where it does not answer."""
+
+
 class Chains:
     """Builds the chains of one component. Pure: the same arguments give the same steps."""
 
@@ -91,5 +95,5 @@ class Chains:
             id=f"{component}/{name or verb}", component=component, kind=KIND, verb=verb, region=region, title=title,
             needs=tuple(f"{component}/{need}" for need in needs), estimate=estimate, budget=budget, max_attempts=max_attempts,
             backoff=backoff or Backoff(), undoable=undoable, permissions=_RIGHTS, by_hand=typed.do, check_by_hand=typed.check,
-            touches=tuple(Touch(service="dns", plane="data", region=touch) for touch in touched),
+            touches=tuple(Touch(service="dns", plane="data", region=touch, tried=verb in _TRIES and touch != region) for touch in touched),
         )  # fmt: skip

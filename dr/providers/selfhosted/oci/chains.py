@@ -63,10 +63,11 @@ class Chains:
         # a registry that came back is filled up by what the region says that leads now; its own database may not even run
         name, typed = self._registries.name, self._by_hand.bring(source, target, source if sort is _FOLLOW else target)
         permissions = tuple(text.format(region=region) for text, region in ((_READ, source), (_READ, target), (_WRITE, target)))
+        other = Touch(service="registry", plane="data", region=source, tried=sort is not _FOLLOW)
         return StepSpec(
             id=f"{name}/{sort.verb}", component=name, kind=KIND, verb=sort.verb, region=target, title=sort.title.format(region=target),
             needs=tuple(f"{name}/{need}" for need in needs), estimate=timedelta(seconds=sort.seconds),
             budget=timedelta(minutes=sort.minutes), max_attempts=sort.attempts, backoff=Backoff(base=timedelta(milliseconds=500)),
-            optional=sort.optional, touches=tuple(Touch(service="registry", plane="data", region=region) for region in (target, source)),
+            optional=sort.optional, touches=(Touch(service="registry", plane="data", region=target), other),
             permissions=permissions, by_hand=typed.do, check_by_hand=typed.check,
         )  # fmt: skip

@@ -25,7 +25,7 @@ SELECT pg_is_in_recovery() AS recovering,
        ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END AS timeline,
        CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_lsn()::text END AS position,
        pg_last_wal_receive_lsn()::text, pg_last_wal_replay_lsn()::text, pg_last_xact_replay_timestamp(),
-       (SELECT status FROM pg_stat_wal_receiver), (SELECT system_identifier FROM pg_control_system())::text
+       (SELECT status FROM pg_stat_wal_receiver), (SELECT system_identifier FROM pg_control_system())::text, clock_timestamp()
 """
 _HEARTBEAT = "SELECT region, beat_at, number FROM dr.heartbeat WHERE component = %(component)s"
 
@@ -43,7 +43,7 @@ class Heartbeat:
 class Reading:
     """One server, now. Positions are WAL positions as text; None where the server's role has no such thing.
 
-    timeline: of a secondary the newest it knows of; of a primary the one it writes.
+    timeline: of a secondary the newest it knows of; of a primary the one it writes. clock: what the server's own clock showed.
     """
 
     recovering: bool
@@ -55,6 +55,7 @@ class Reading:
     receiver: str | None
     system: str
     heartbeat: Heartbeat | None = None
+    clock: datetime | None = None
 
     @property
     def recovery_point(self) -> datetime | None:
@@ -85,10 +86,9 @@ def read(connections: Connections, component: str, region: str, *, limit: timede
         NotServed, Permanent: as ``Connections.rows``.
     """
     row = connections.rows(region, _READ, limit=limit)[0]
-    recovering, timeline, position, received, replayed, last_commit, receiver, system = row
-    return Reading(
-        recovering, timeline, position, received, replayed, last_commit, receiver, system, heartbeat(connections, component, region)
-    )
+    recovering, timeline, position, received, replayed, last_commit, receiver, system, clock = row
+    beat = heartbeat(connections, component, region)
+    return Reading(recovering, timeline, position, received, replayed, last_commit, receiver, system, beat, clock)
 
 
 def heartbeat(connections: Connections, component: str, region: str) -> Heartbeat | None:

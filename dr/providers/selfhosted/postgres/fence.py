@@ -59,6 +59,7 @@ class FenceLost(_Fence):
     def __init__(self, cluster: Cluster, source: str, target: str) -> None:
         super().__init__(cluster, source, target)
         self._served = False
+        self._tried: Fenced | None = None
 
     def observe(self, context: AttemptContext) -> Seen:
         """DONE: it is stopped, or no primary."""
@@ -78,6 +79,7 @@ class FenceLost(_Fence):
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """Immediate stop, then SIGKILL for what does not listen (a process that was stopped)."""
         limit, server = self.cluster.config.fence_timeout, self.cluster.servers[self.source]
+        self._tried = None
         try:
             done = server.stop("immediate", limit + _KILLED_WITHIN)
             if done.status == 0:
@@ -88,18 +90,18 @@ class FenceLost(_Fence):
                 server.kill(process.pid, limit)
                 process = self._gone(limit)
         except EffectUnknown as error:
-            return (self._unacknowledged(error.message),)
+            self._tried = self._unacknowledged(error.message)
+            return (self._tried,)
         if self._proof(process) is not None:
             return ()
         answered = said(done)
-        tried = process.said if answered in process.said else f"stop: {answered}; {process.said}"
-        return (self._unacknowledged(tried),)
+        self._tried = self._unacknowledged(process.said if answered in process.said else f"stop: {answered}; {process.said}")
+        return (self._tried,)
 
     def verify(self, context: AttemptContext) -> Seen:
         """DONE in every case: fenced, or known not to be."""
-        tried = context.found(Fenced, self.cluster.component)
-        if tried is not None and tried.state is FenceState.UNACKNOWLEDGED:
-            return Seen(Look.DONE, tried.proof)
+        if self._tried is not None:  # in this attempt: what an earlier one met says nothing of this one
+            return Seen(Look.DONE, self._tried.proof)
         process = self.cluster.servers[self.source].process(self.cluster.config.fence_timeout)
         proof = self._proof(process)
         if proof is not None:

@@ -6,7 +6,9 @@ An ``error`` is only what would break a move towards the region or make it wrong
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 
+from dr.model.base import show_duration
 from dr.model.lag import Finding
 from dr.model.words import Severity
 from dr.providers.selfhosted.postgres.config import PostgresConfig
@@ -16,6 +18,8 @@ _AT_LEAST_PRIMARYS = (
     "max_connections", "max_worker_processes", "max_wal_senders", "max_prepared_transactions", "max_locks_per_transaction",
 )  # fmt: skip
 _FIVE_SECONDS = 5000
+_CLOCKS_DIFFER = timedelta(seconds=5)
+"""More than the two questions, which are asked at once, can lie apart."""
 _PLACED = ("port", "listen_addresses", "primary_conninfo")
 
 
@@ -91,7 +95,22 @@ def _all(config: PostgresConfig, readings: Mapping[str, Reading], postures: Mapp
         if len([reading for reading in readings.values() if not reading.recovering]) > 1:
             yield next(iter(readings)), Severity.ERROR, "both regions take writes", "fence one of them; dr reprotect keeps what only it has"
         return
+    yield from _clocks(primary, secondary, readings)
     yield from _pair(config, primary, secondary, readings, postures)
+
+
+def _clocks(primary: str, secondary: str, readings: Mapping[str, Reading]) -> Iterator[_Found]:
+    """The primary's clock stamps the commits by which a loss is measured; once its region is gone, nobody can ask it."""
+    ours, theirs = readings[primary].clock, readings[secondary].clock
+    if ours is None or theirs is None or abs(ours - theirs) < _CLOCKS_DIFFER:
+        return
+    fix = "have both servers' clocks set by NTP"
+    if ours > theirs:
+        fact = f"its clock is {show_duration(ours - theirs)} ahead of that in {secondary}: it hides so much of what a failover loses"
+        yield primary, Severity.WARNING, fact, fix
+    else:
+        fact = f"its clock is {show_duration(theirs - ours)} ahead of that in {primary}: what a failover loses looks larger by so much"
+        yield secondary, Severity.WARNING, fact, fix
 
 
 def _own(config: PostgresConfig, region: str, reading: Reading, posture: Posture) -> Iterator[_Found]:

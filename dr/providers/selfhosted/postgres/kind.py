@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 from dr.errors import StepError
@@ -53,6 +53,7 @@ class Postgres:
 
     def view(self) -> ComponentView:
         """Both regions now, at once. Bounded by the connection time-out, never raises."""
+        asked = self._clock.now()
         seen = everywhere(self.config.regions, self._observe)
         readings = {region: reading for region, (reading, _) in seen.items() if isinstance(reading, Reading)}
         postures = {region: there for region, (_, there) in seen.items() if isinstance(there, Posture)}
@@ -67,7 +68,7 @@ class Postgres:
         return ComponentView(
             component=self.name, kind=KIND, at=self._clock.now(),
             regions={region: _region_view(reading) for region, (reading, _) in seen.items()},
-            lag=self._probe.sample(primaries[0]) if len(primaries) == 1 else self._without_primary(seen_at), findings=tuple(found),
+            lag=self._probe.sample(primaries[0]) if len(primaries) == 1 else self._without_primary(seen_at, asked), findings=tuple(found),
         )  # fmt: skip
 
     def beat(self, region: str) -> Beat | None:
@@ -113,12 +114,12 @@ class Postgres:
         except StepError as error:
             return reading, error.message
 
-    def _without_primary(self, seen: dict[str, Reading | Unread]) -> LagSample:
+    def _without_primary(self, seen: dict[str, Reading | Unread], asked: datetime) -> LagSample:
         """Out of what was read already: a silent primary is not asked a second time."""
         reasons = "; ".join(reading.reason for reading in seen.values() if isinstance(reading, Unread))
         followers = [reading for reading in seen.values() if isinstance(reading, Reading) and reading.recovering]
         if len(followers) == 1:
-            return decide(self.name, self._clock.now(), followers[0], None, timedelta(0), why_not=reasons)
+            return decide(self.name, self._clock.now(), followers[0], None, timedelta(0), why_not=reasons, asked=asked)
         why = reasons or ("no region takes writes" if followers else "both regions take writes")
         return decide(self.name, self._clock.now(), Unread(why, None), None, timedelta(0))
 

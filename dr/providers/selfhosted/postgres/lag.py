@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dr.errors import Permanent, StepError
+from dr.model.base import clock_behind
 from dr.model.lag import Beat, LagSample
 from dr.model.words import Known
 from dr.ports import Clock
@@ -32,7 +33,7 @@ CREATE TABLE IF NOT EXISTS dr.heartbeat(
   component text PRIMARY KEY, region text NOT NULL, beat_at timestamptz NOT NULL, number bigint NOT NULL)
 """
 BEAT = """
-INSERT INTO dr.heartbeat AS h (component, region, beat_at, number) VALUES (%(component)s, %(region)s, %(at)s, 1)
+INSERT INTO dr.heartbeat AS h (component, region, beat_at, number) VALUES (%(component)s, %(region)s, least(%(at)s, clock_timestamp()), 1)
 ON CONFLICT (component) DO UPDATE SET region = excluded.region, beat_at = excluded.beat_at, number = h.number + 1
 RETURNING number
 """
@@ -52,24 +53,27 @@ class Ahead:
 
 
 def decide(
-    component: str, now: datetime, secondary: Reading | Unread, primary: Ahead | None, elapsed: timedelta, *, why_not: str = ""
-) -> LagSample:
+    component: str, now: datetime, secondary: Reading | Unread, primary: Ahead | None, elapsed: timedelta, *, why_not: str = "",
+    asked: datetime | None = None,
+) -> LagSample:  # fmt: skip
     """One sample out of what was read.
 
     Args:
         elapsed: from before the primary's position was read until the secondary had been looked at.
         why_not: why the primary's position is not known.
+        asked: what this machine's clock showed right before the secondary was asked; None: nobody looked.
     """
     if isinstance(secondary, Unread):
         return LagSample(component=component, at=now, state=Known.UNKNOWN, reason=secondary.reason)
     if not secondary.recovering:
         return LagSample(component=component, at=now, state=Known.UNKNOWN, reason="the secondary takes writes: it follows nobody")
     missing = behind(primary.position, secondary.received) if primary else None
-    state, lag, reason = _lag(now, secondary, primary, elapsed, why_not)
+    slow = None if asked is None else clock_behind(secondary.clock, asked)
+    state, lag, reason = _lag(now + (slow or timedelta(0)), secondary, primary, elapsed, why_not)
     return LagSample(
         component=component, at=now, state=state, lag=lag, recovery_point=secondary.recovery_point, behind_bytes=missing,
         follows=secondary.receiver == "streaming",
-        retained_bytes=behind(primary.position, primary.retained_from) if primary else None, reason=reason,
+        retained_bytes=behind(primary.position, primary.retained_from) if primary else None, reason=reason, clock_behind=slow,
     )  # fmt: skip
 
 
@@ -88,7 +92,8 @@ def _lag(now: datetime, secondary: Reading, primary: Ahead | None, elapsed: time
 
 
 def write_beat(connections: Connections, component: str, region: str, at: datetime, limit: timedelta | None = None) -> int:
-    """Writes the heartbeat row and makes its table on the first time; the row's number.
+    """Writes the heartbeat row and makes its table on the first time; the row's number. A clock that is ahead must not make a recovery
+    point look newer than it is: of ``at`` and what the server's own clock shows the earlier one is stored.
 
     Raises:
         NotServed, EffectUnknown, Permanent: as ``Connections.rows``; a read-only server refuses with Permanent.
@@ -114,7 +119,8 @@ class Probe:
         self._beating = threading.Lock()
 
     def beat(self, region: str) -> Beat:
-        """One heartbeat in a region. ``sent_at`` is what is stored: whatever was acknowledged before it comes before it in the log."""
+        """One heartbeat in a region. ``sent_at`` is what is stored, unless the server's clock shows an earlier moment: whatever was
+        acknowledged before it comes before it in the log."""
         at = self._clock.now()
         try:
             with self._beating:
@@ -134,9 +140,10 @@ class Probe:
             primary = self._config.other(followers[0])
         started = self._clock.monotonic()
         ahead, why_not = self._ahead(primary)
+        asked = self._clock.now()
         secondary = try_read(self._connections, self._component, self._config.other(primary))
         elapsed = timedelta(seconds=self._clock.monotonic() - (ahead.read_at if ahead else started))
-        return decide(self._component, self._clock.now(), secondary, ahead, elapsed, why_not=why_not)
+        return decide(self._component, self._clock.now(), secondary, ahead, elapsed, why_not=why_not, asked=asked)
 
     def _ahead(self, primary: str) -> tuple[Ahead | None, str]:
         slot, began = self._config.slot(self._config.other(primary)), self._clock.monotonic()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from dr.errors import EffectUnknown, StepError, Transient
+from dr.model.base import clock_behind
 from dr.model.evidence import Evidence, Fenced, Note, Promoted, RecoveryPoint
 from dr.model.words import FenceState, Guard
 from dr.ports import AttemptContext, Look, Seen
@@ -39,11 +40,12 @@ class Promote(ClusterStep):
 
     def observe(self, context: AttemptContext) -> Seen:
         """Reads the recovery point. DONE: it is the primary. BLOCKED: so is the source, or something that the source wrote is missing."""
+        asked = context.clock.now()
         reading = read(self.cluster.connections, self.cluster.component, self.target)
         if not reading.recovering:
-            return self._already(context, reading)
+            return self._already(context, reading, asked)
         if not self._planned:
-            return Seen(Look.NEEDED, evidence=(self._recovery_point(reading),))
+            return Seen(Look.NEEDED, evidence=(self._recovery_point(reading, asked),))
         fenced = context.found(Fenced, self.cluster.component)
         if fenced is None or fenced.state is not FenceState.FENCED or not fenced.final_position:
             why = f"the final position of {self.source} is not known, so nobody can say that nothing is lost"
@@ -75,13 +77,14 @@ class Promote(ClusterStep):
 
     def verify(self, context: AttemptContext) -> Seen:
         """DONE: not in recovery. Its recovery point is read once more: now everything that had arrived is replayed."""
+        asked = context.clock.now()
         reading = read(self.cluster.connections, self.cluster.component, self.target)
         if reading.recovering:
             return Seen(Look.NEEDED, "in recovery still")
         before = context.found(RecoveryPoint, self.cluster.component)
-        return Seen(Look.DONE, evidence=(self._recovery_point(reading, complete=before is not None and before.complete),))
+        return Seen(Look.DONE, evidence=(self._recovery_point(reading, asked, complete=before is not None and before.complete),))
 
-    def _already(self, context: AttemptContext, reading: Reading) -> Seen:
+    def _already(self, context: AttemptContext, reading: Reading, asked: datetime) -> Seen:
         # by the engine's account an accepted split may leave the source writable; without one, two primaries are nobody's plan
         other = None if context.accepted(Guard.FENCE) else try_read(self.cluster.connections, self.cluster.component, self.source)
         if isinstance(other, Reading) and not other.recovering:
@@ -89,7 +92,7 @@ class Promote(ClusterStep):
         fenced = context.found(Fenced, self.cluster.component)
         # who promoted may have died before it could say that nothing was missing; the position where the history forked says it, too
         final = fenced.final_position if self._planned and fenced is not None and fenced.state is FenceState.FENCED else ""
-        point = self._recovery_point(reading, complete=behind(final, reading.replayed) == 0)
+        point = self._recovery_point(reading, asked, complete=behind(final, reading.replayed) == 0)
         return Seen(Look.DONE, f"{self.target} takes writes already", (point, self._promoted(reading)))
 
     def _caught_up(self, context: AttemptContext, reading: Reading, position: str) -> Reading:
@@ -101,13 +104,13 @@ class Promote(ClusterStep):
             reading = read(self.cluster.connections, self.cluster.component, self.target)
         return reading
 
-    def _recovery_point(self, reading: Reading, *, complete: bool = False) -> RecoveryPoint:
+    def _recovery_point(self, reading: Reading, asked: datetime | None = None, *, complete: bool = False) -> RecoveryPoint:
         # after the promotion the target writes heartbeats of its own: those tell nothing about what arrived
         own = reading.heartbeat is not None and reading.heartbeat.region == self.target
         return RecoveryPoint(
             component=self.cluster.component, region=self.target, read_at=self.cluster.clock.now(),
             recovery_point=reading.last_commit if own and not reading.recovering else reading.recovery_point,
-            position=reading.replayed or "", complete=complete,
+            position=reading.replayed or "", complete=complete, clock_behind=None if asked is None else clock_behind(reading.clock, asked),
         )  # fmt: skip
 
     def _promoted(self, reading: Reading) -> Promoted:

@@ -55,10 +55,12 @@ class Pending:
 
 @dataclass(frozen=True)
 class Copy:
-    """What one region's store says: the newest heartbeat of each region that it holds, and its newest marker."""
+    """What one region's store says: the newest heartbeat of each region that it holds, its newest marker, and how far this machine's clock
+    is behind its own (None: it does not say)."""
 
     heartbeats: Mapping[str, datetime]
     marker: Marker | None
+    clock_behind: timedelta | None = None
 
 
 def decide(
@@ -67,7 +69,7 @@ def decide(
     """One sample out of what was read. What cannot be read is unknown, never zero (I6)."""
     if isinstance(secondary, StepError):
         return LagSample(component=component, at=now, state=Known.UNKNOWN, reason=secondary.message)
-    beat = secondary.heartbeats.get(primary)
+    beat, slow = secondary.heartbeats.get(primary), secondary.clock_behind
     marker = secondary.marker
     # before the first heartbeat: the marker came the same way
     point = beat or (marker.at if marker is not None and marker.region == primary else None)
@@ -86,7 +88,7 @@ def decide(
         said.append("no heartbeats were written yet: start dr monitor")
     return LagSample(
         component=component, at=now, state=Known.BOUND if isinstance(source, StepError) or beat is None else Known.KNOWN,
-        lag=max(now - point, timedelta(0)), recovery_point=point, reason="; ".join(said),
+        lag=max(now + (slow or timedelta(0)) - point, timedelta(0)), clock_behind=slow, recovery_point=point, reason="; ".join(said),
         behind_items=pending.objects if counts and pending is not None else None,
         behind_bytes=pending.size if counts and pending is not None else None,
         failed_items=pending.failed if counts and pending is not None else None,
@@ -136,7 +138,8 @@ class Probe:
             asked = {of: pool.submit(self._buckets.heartbeat, region, of, limit) for of in self._buckets.stores}
             marker = control.newest(pool.submit(self._buckets.markers, region, limit).result())
             beats = {of: beat.result() for of, beat in asked.items()}
-        return Copy({of: at for of, at in beats.items() if at is not None}, marker)
+        found = {of: at for of, at in beats.items() if at is not None}
+        return Copy(found, marker, self._buckets.stores[region].clock_behind)
 
     def close(self) -> None:
         """Ends comparing."""

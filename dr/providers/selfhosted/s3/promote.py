@@ -79,7 +79,8 @@ class Promote(BucketStep):
         point = beat or max(arrived, default=None)
         if found is not None and found.recovery_point is not None and point is not None:
             point = min(point, found.recovery_point)
-        return RecoveryPoint(component=name, region=self.target, read_at=now, recovery_point=point)
+        slow = self.buckets.stores[self.target].clock_behind
+        return RecoveryPoint(component=name, region=self.target, read_at=now, recovery_point=point, clock_behind=slow)
 
     def _promoted(self, marker: Marker, at: datetime) -> Promoted:
         return Promoted(component=self.buckets.component, region=self.target, epoch=marker.epoch, promoted_at=at)

@@ -9,12 +9,14 @@ import threading
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus, urlsplit
 
 from dr.errors import EffectUnknown, Permanent, StepError, Transient
+from dr.model.base import clock_behind
 from dr.ports import Clock, Secrets
 from dr.providers.clients import Clients, Closed
 from dr.providers.selfhosted.s3 import sign
@@ -106,6 +108,20 @@ class Store:
         self._clients = Clients(self._client, _MOST_CONNECTIONS)
         self._trust: ssl.SSLContext | None = None
         self._trusting = threading.Lock()
+        self._told: tuple[datetime, str] | None = None
+
+    @property
+    def clock_behind(self) -> timedelta | None:
+        """How far this machine's clock is behind the store's, by its newest answer; too little by the second at most that ``Date`` leaves
+        out, so that clocks that agree differ by nothing. None: it has not answered yet, or does not say."""
+        asked, date = self._told or (None, "")
+        if asked is None or not date:
+            return None
+        try:
+            shown = parsedate_to_datetime(date)
+        except ValueError:
+            return None
+        return clock_behind(shown if shown.tzinfo is not None else shown.replace(tzinfo=UTC), asked)
 
     def get(self, key: str, limit: timedelta | None = None) -> Body | None:
         """An object, or None where it is not there."""
@@ -174,13 +190,15 @@ class Store:
 
         path, text = sign.target(self.settings.bucket, key, query or {})
         keys = sign.Keys(self._secrets.get(self.settings.access_key), self._secrets.get(self.settings.secret_key))
-        sent = sign.headers(keys, self.settings.region_name, self._clock.now(), method, self._host, path, text, body, more or {})
+        asked = self._clock.now()
+        sent = sign.headers(keys, self.settings.region_name, asked, method, self._host, path, text, body, more or {})
         seconds = (limit or self._limit).total_seconds()
         try:
             with self._clients.one(seconds) as client:
                 url = f"{self.settings.endpoint_url}{path}{'?' + text if text else ''}"
                 with client.stream(method, url, content=body, headers=sent, timeout=seconds) as got:
                     answer = Answer(got.status_code, got.headers, b"".join(got.iter_raw()))
+                    self._told = asked, answer.headers.get("date", "")
         except Closed:  # a comparison in the background must not open it again
             raise Transient(f"{self._named}: closed") from None
         except (httpx.ConnectError, httpx.ConnectTimeout, TimeoutError) as error:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from dr.errors import Transient
+from dr.model.base import clock_behind
 from dr.model.evidence import Evidence
 from dr.ports import AttemptContext, Look, Seen, Site
 from dr.providers.one_way import OneWay
@@ -107,6 +108,15 @@ class SimStep(OneWay, Generic[S]):
     def moment(self, at: float) -> datetime:
         """A moment of the world by the right clocks."""
         return START + timedelta(seconds=at)
+
+    def shown(self, at: float) -> datetime:
+        """What this process's clock showed at a moment of the world."""
+        place = self.place
+        return self.now - timedelta(seconds=(place.world.now - at) * place.process.rate)
+
+    def behind(self, asked: datetime) -> timedelta | None:
+        """How far this process's clock is behind the right ones, which the servers of every region have."""
+        return clock_behind(self.moment(self.place.world.now), asked)
 
     @property
     def now(self) -> datetime:

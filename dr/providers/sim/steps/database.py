@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from dr.errors import EffectUnknown, Transient
 from dr.model.evidence import Evidence, Fenced, Following, Preserved, Promoted, RecoveryPoint, WriteAccepted
 from dr.model.words import FenceState, Intent, Verb
 from dr.ports import AttemptContext, Look, Seen
-from dr.providers.sim.database import Database, seconds
+from dr.providers.sim.database import Database, Span, seconds
 from dr.providers.sim.steps.base import SimStep
 
 
@@ -19,16 +20,16 @@ class _Step(SimStep[Database]):
         """What is known of the old primary."""
         return Fenced(
             component=self.component, region=self.source, state=state, proof=proof,
-            writes_ended_at=None if ended is None else self.moment(ended + self.store.skew),
+            writes_ended_at=None if ended is None else self.shown(ended),
             final_position="" if final is None else f"{final:.6f}",
         )  # fmt: skip
 
-    def recovery_point(self, *, complete: bool = False) -> RecoveryPoint:
-        """What the target holds; read there, now."""
+    def recovery_point(self, asked: datetime, *, complete: bool = False) -> RecoveryPoint:
+        """What the target holds; read there, now. ``asked``: this process's clock before the target was asked what it is."""
         point = self.store.told_point(self.target)
         return RecoveryPoint(
             component=self.component, region=self.target, read_at=self.now, recovery_point=None if point is None else self.moment(point),
-            position=f"{self.store.copies[self.target].end:.6f}", complete=complete,
+            position=f"{self.store.copies[self.target].end:.6f}", complete=complete, clock_behind=self.behind(asked),
         )  # fmt: skip
 
     def promoted(self) -> Promoted:
@@ -155,7 +156,7 @@ class Promote(_Step):
 
     def observe(self, context: AttemptContext) -> Seen:
         """DONE: primary already. BLOCKED: of a planned move, something is missing."""
-        copy = self.store.copies[self.target]
+        copy, asked = self.store.copies[self.target], self.now
         primary, up = self.read(self.target, "state", lambda: (copy.primary, copy.up))
         if not up:
             raise Transient(f"{self.component} in {self.target} does not run")
@@ -163,15 +164,15 @@ class Promote(_Step):
         if primary:
             final = fenced.final_position if self.planned and fenced is not None and fenced.state is FenceState.FENCED else ""
             whole = bool(final) and len(copy.log) > 1 and copy.log[-2].end >= float(final) - 1e-6
-            return Seen(Look.DONE, f"{self.target} takes writes already", (self.recovery_point(complete=whole), self.promoted()))
+            return Seen(Look.DONE, f"{self.target} takes writes already", (self.recovery_point(asked, complete=whole), self.promoted()))
         if not self.planned:
-            return Seen(Look.NEEDED, evidence=(self.recovery_point(),))
+            return Seen(Look.NEEDED, evidence=(self.recovery_point(asked),))
         if fenced is None or fenced.state is not FenceState.FENCED or not fenced.final_position:
             return Seen(Look.BLOCKED, f"the final position of {self.source} is not known")
         if copy.end < float(fenced.final_position) - 1e-6:
             text = f"{self.target} is at {copy.end:.3f}, {self.source} wrote until {fenced.final_position}"
-            return Seen(Look.BLOCKED, text, (self.recovery_point(),))
-        return Seen(Look.NEEDED, evidence=(self.recovery_point(complete=True),))
+            return Seen(Look.BLOCKED, text, (self.recovery_point(asked),))
+        return Seen(Look.NEEDED, evidence=(self.recovery_point(asked, complete=True),))
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """Asks for it."""
@@ -180,11 +181,12 @@ class Promote(_Step):
 
     def verify(self, context: AttemptContext) -> Seen:
         """DONE: primary."""
+        asked = self.now
         primary = self.read(self.target, "state", lambda: self.store.copies[self.target].primary)
         if not primary:
             return Seen(Look.NEEDED, "in recovery still")
         before = context.found(RecoveryPoint, self.component)
-        return Seen(Look.DONE, evidence=(self.recovery_point(complete=before is not None and before.complete),))
+        return Seen(Look.DONE, evidence=(self.recovery_point(asked, complete=before is not None and before.complete),))
 
 
 class VerifyInside(_Step):
@@ -209,19 +211,21 @@ class Preserve(_Step):
     """Keeps what only the old primary has, before anything overwrites it."""
 
     def observe(self, context: AttemptContext) -> Seen:
-        """DONE: there is nothing that only it has. BLOCKED: the other one is no newer copy."""
+        """DONE: there is nothing that only it has, or it is kept already. BLOCKED: the other one is no newer copy."""
         spans = self.read(self.source, "divergence", lambda: tuple(self.store.divergence(self.source)))
-        kept = {span for item in self.store.preserved if item.region == self.source for span in item.spans}
-        return Seen(Look.NEEDED) if set(spans) - kept else Seen(Look.DONE)
+        if set(spans) - self.store.kept(self.source):
+            return Seen(Look.NEEDED)
+        return Seen(Look.DONE, evidence=(self._preserved(spans),) if spans else ())
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """Dumps it."""
         spans = self.do(context, self.source, "preserve", lambda: self.store.preserve(self.source))
-        return (
-            Preserved(
-                component=self.component, region=self.source, at=self.now, path=f"preserved/{self.component}", manifest="manifest",
-                items=round(seconds(spans) * 1000), fork_position=f"{spans[0].begin:.6f}" if spans else "",
-            ),
+        return (self._preserved(spans),)
+
+    def _preserved(self, spans: tuple[Span, ...]) -> Preserved:
+        return Preserved(
+            component=self.component, region=self.source, at=self.now, path=f"preserved/{self.component}", manifest="manifest",
+            items=round(seconds(spans) * 1000), fork_position=f"{spans[0].begin:.6f}" if spans else "",
         )
 
 
@@ -234,8 +238,7 @@ class Follow(_Step):
         follows = self.read(self.source, "state", lambda: copy.up and not copy.primary and copy.upstream == self.target)
         if follows:
             return Seen(Look.DONE, evidence=(self._following("as found"),))
-        spans = set(self.store.divergence(self.source))
-        kept = {span for item in self.store.preserved if item.region == self.source for span in item.spans}
+        spans, kept = set(self.store.divergence(self.source)), self.store.kept(self.source)
         if spans - kept:
             return Seen(Look.BLOCKED, f"{seconds(tuple(spans - kept)):.1f} s of writes in {self.source} are not preserved (I17)")
         return Seen(Look.NEEDED)
@@ -244,8 +247,7 @@ class Follow(_Step):
         """Rewinds and starts it as a secondary. Refuses over there, too, where something would be lost."""
 
         def follow() -> None:
-            kept = {span for item in self.store.preserved if item.region == self.source for span in item.spans}
-            if self.store.writable(self.target) and set(self.store.divergence(self.source)) - kept:
+            if self.store.writable(self.target) and set(self.store.divergence(self.source)) - self.store.kept(self.source):
                 raise Transient(f"{self.source} has writes that are not preserved")
             self.store.follow(self.source, self.target)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from dr.errors import Transient
-from dr.model.evidence import Evidence, Fenced, Healthy, Held, Identities, RecoveryPoint, TaskCount, WriteAccepted
+from dr.model.evidence import Evidence, Fenced, Healthy, Held, Identities, PutBack, RecoveryPoint, TaskCount, Temporary, WriteAccepted
 from dr.model.identity import DeploymentIdentity, IdentityDifference, IdentitySnapshot, compare
 from dr.model.words import FenceState, Guard, Intent, TaskFate, Verb
 from dr.ports import AttemptContext, Look, Seen
@@ -39,13 +39,22 @@ class _Step(SimStep[Deployments]):
         return Healthy(component=self.component, total=len(self.store.ids), healthy=number)
 
 
+_LOCK = "deploys"
+
+
 class Lock(_Step):
-    """Deploys are refused."""
+    """Deploys are refused until the run takes the lock away; what stays of it is told as temporary, as the real step tells it."""
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """Locks."""
         self.do(context, self.region, "lock", lambda: setattr(self.runtime(self.region), "locked", True))
         return ()
+
+    def verify(self, context: AttemptContext) -> Seen:
+        """It is locked, and is to be unlocked."""
+        text = f"deploys are locked by {context.run_id}"
+        fact = Temporary(component=self.component, region=self.region, what=_LOCK, text=text, until=None, by_hand="POST /unlock")
+        return Seen(Look.DONE, evidence=(fact,))
 
     def undo(self, context: AttemptContext) -> None:
         """Unlocks."""
@@ -58,7 +67,11 @@ class Unlock(Lock):
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """Unlocks, on both sides as far as they answer."""
         self.undo(context)
-        return ()
+        return (PutBack(component=self.component, region=self.region, what=_LOCK, text="deploys are accepted"),)
+
+    def verify(self, context: AttemptContext) -> Seen:
+        """DONE."""
+        return Seen(Look.DONE)
 
 
 class Snapshot(_Step):

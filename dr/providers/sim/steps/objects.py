@@ -193,8 +193,11 @@ class Promote(_Step):
         found = context.found(RecoveryPoint, self.component)
         if found is not None and found.complete and found.region == self.target:
             return found
+        asked = self.now
         at = self.read(self.target, "heartbeat", lambda: self.store.arrived(self.source, self.target))
-        return RecoveryPoint(component=self.component, region=self.target, read_at=self.now, recovery_point=self.moment(at))
+        return RecoveryPoint(
+            component=self.component, region=self.target, read_at=self.now, recovery_point=self.moment(at), clock_behind=self.behind(asked)
+        )
 
     def _promoted(self, mark: Mark) -> Promoted:
         return Promoted(component=self.component, region=self.target, epoch=mark.epoch, promoted_at=self.now)

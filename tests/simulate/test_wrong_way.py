@@ -1,0 +1,85 @@
+"""A failover that somebody asked for by mistake, and that stops half-way: nobody is told that all is well, and there is a way forward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dr.app.simulation import Studio, new_stage
+from dr.errors import ExitCode
+from dr.model.scenario import Act
+from dr.model.words import Intent, Role, RunOutcome
+from dr.providers.sim.database import Database
+from dr.simulate.stage import Command, Stage
+from dr.simulate.story import frame
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Studio]:
+    studio = Studio(ROOT / "runbooks/lab.yaml")
+    yield studio
+    studio.close()
+
+
+def move(intent: Intent, to: str, **more: Any) -> Act:
+    return Act(at=timedelta(0), intent=intent, to=to, actor="hasty", reason="by mistake", **more)
+
+
+CANCEL = Act.model_validate({"at": timedelta(0), "command": "cancel", "actor": "on-call", "reason": "nobody wanted that"})
+
+
+def happens(stage: Stage, what: Callable[[], None]) -> None:
+    """Lets people act in the world, and the world go on until they have."""
+    over: list[bool] = []
+
+    def main() -> None:
+        what()
+        over.append(True)
+
+    stage.loop.spawn(None, main, "people")
+    stage.loop.run(3600.0, lambda: bool(over))
+    assert over
+
+
+def refused_half_way(stage: Stage, typed: list[Command]) -> Database:
+    """When it is decided little would be lost, and right before the promotion too much: the healthy primary is fenced, nothing promoted."""
+    database = stage.world.stores["metadata-db"]
+    assert isinstance(database, Database)
+    stage.loop.sleep(20.0)
+    stage.loop.at(stage.loop.now + 0.15, lambda: setattr(database, "shown", lambda point: point - 1000.0))
+    give(stage, typed, move(Intent.FAILOVER, "west"))
+    return database
+
+
+def give(stage: Stage, typed: list[Command], act: Act, run_id: str | None = None) -> None:
+    typed.append(stage.type(act, run_id=run_id))
+    stage.wait_for(typed[-1], stage.loop.now + 600.0)
+
+
+def test_a_primary_that_a_cancelled_failover_stopped_is_not_called_well(lab: Studio) -> None:
+    """East was fenced, west was never promoted, names lead to east still: "east is already primary" would be false."""
+    stage, typed = new_stage(lab, frame("wrong-way", 3, plot="planned")), list[Command]()
+
+    def people() -> None:
+        database = refused_half_way(stage, typed)
+        assert typed[0].report is not None
+        give(stage, typed, CANCEL, typed[0].report.run_id)
+        assert not database.copies["east"].up and not database.copies["west"].primary
+        give(stage, typed, move(Intent.SWITCHOVER, "east"))
+        database.shown = None
+        give(stage, typed, move(Intent.FAILOVER, "west", accept_data_loss="unknown"))
+
+    happens(stage, people)
+    failover, cancel, back, forward = typed
+    assert failover.exit_code == ExitCode.PAUSED and failover.report is not None and "metadata-db would lose" in failover.report.reason
+    assert cancel.report is not None and cancel.report.outcome in (RunOutcome.CANCELLED, RunOutcome.ROLLED_BACK)
+    assert back.report is not None and back.exit_code == ExitCode.REFUSED
+    assert f"metadata-db in east is {Role.STOPPED}" in back.report.reason
+    assert forward.report is not None and forward.report.outcome is RunOutcome.COMPLETED, "the way forward is open"
+    stage.close()
