@@ -88,8 +88,7 @@ RULES: tuple[Rule, ...] = (
     Rule(PEOPLE, WAY_OUT, (Where.NEEDED,), "what people put first comes first, on the way out, too", yields=True),
     Rule((V.REDIRECT,), (V.HOLD,), (Where.NEEDING,), "service first: work on every database makes the outage longer", yields=True),
     Rule((V.START,), (V.FINGERPRINT,), (Where.NEEDING,), "what starts asks the same stores: first it, then who counts", yields=True),
-    # a planned move looks at all of it before the outage begins
-    # capacity (scale) is asked for at the first moment: it takes minutes, and is nobody else's work
+    # a planned move looks at all of it before the outage begins; capacity (scale) is asked for at the first moment in any case
     Rule((V.VERIFY_OUTSIDE,), (V.PREPARE,), (Where.NEEDING,), "service first: then the start's needs", failover_only=True, yields=True),
 )  # fmt: skip
 

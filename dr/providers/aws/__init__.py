@@ -7,8 +7,15 @@ How the parts lie::
     clients.py   boto3 clients: one for reads and one for acts, time-outs, what happens with an endpoint that is gone
     pace.py      how often an API may be called, for all threads together
     problems.py  an error of boto3 → Transient, Permanent or EffectUnknown, with the next thing to do
-    hub.py       Aws: all of it together; what kinds call
+    hub.py       Aws: all of it together; what kinds call; together.py: several calls at the same time
     metrics.py   CloudWatch: everybody's questions of one region in one call
     kind.py      AwsKind, AwsStep: what all kinds and steps have in common
     typed.py     a call as a command line of aws-cli, for the day the tool is gone
+    names.py     ARNs; place.py: where a call goes, and as whom; values.py: secrets and parameters compared, never shown
+    everywhere.py  what lies in no region; two_way.py: what takes writes in both; led.py: what is led over by health
+    memory.py    what a region had when it was last seen
+    state.py     shared state in DynamoDB
+    discover/    what is there: ``dr init aws``
+
+Everything else is one kind each; ``capacity`` and ``readiness`` hold several that are alike.
 """
