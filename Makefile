@@ -11,18 +11,18 @@ drill: $(VENV)/ready
 
 test: $(VENV)/ready
 	$(BIN)/dr lab doctor --fix
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long and not soak"
 
 # the drills that take longest
 test-long: $(VENV)/ready
 	$(BIN)/dr lab doctor --fix
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest -m "long and not soak"
 
 test-all: test test-long
 
 # no servers: seconds instead of minutes
 test-fast: $(VENV)/ready
-	$(BIN)/python -m pytest -m "not lab and not scenario and not long"
+	$(BIN)/python -m pytest -m "not lab and not scenario and not long and not soak"
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .
@@ -35,6 +35,7 @@ bench: $(VENV)/ready
 # every scenario N times in a row: SOAK="--times 3 two-operators" for some of them
 soak: $(VENV)/ready seeds
 	$(BIN)/dr lab doctor --fix
+	$(BIN)/python -m pytest -m soak
 	$(BIN)/python -m tests.bench.kills
 	$(BIN)/python tests/bench/soak.py $(SOAK)
 

@@ -69,13 +69,13 @@ def test_every_scenario_of_this_world_is_there() -> None:
     assert {path.stem for path in SCENARIOS} == {"aws-region-outage", "aws-round-trip", "aws-control-planes-down"}
 
 
-LONG = ("aws-region-outage", "aws-control-planes-down")
-"""What the round trip shows, too, and each a minute and a half: in ``make test-all``."""
+SOAK = ("aws-region-outage", "aws-control-planes-down")
+"""What the round trip and ``test_end_to_end.py`` show, too, and each a minute and a half: in ``make soak``."""
 
 
 @pytest.mark.scenario
 @pytest.mark.parametrize(
-    "path", [pytest.param(path, id=path.stem, marks=[pytest.mark.long] if path.stem in LONG else []) for path in SCENARIOS]
+    "path", [pytest.param(path, id=path.stem, marks=[pytest.mark.soak] if path.stem in SOAK else []) for path in SCENARIOS]
 )
 def test_the_drill_passes(path: Path, brought: Path, tmp_path: Path) -> None:
     """All expectations are met, nothing is left over, the client wrote through every name, and the record says where it was."""
