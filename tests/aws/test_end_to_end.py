@@ -104,7 +104,7 @@ def test_bad_input_is_refused_before_anything(world: Cloud) -> None:
     assert said.code == 3 and "rds:DescribeDBClusters" in said.out
     world.emulator.clear_faults()
 
-    world.emulator.fault(B, "throttle")
+    world.emulator.fault(B, "throttle", "rds:*")
     said = world.dr("switchover", str(world.runbook), "--to", B, "--yes", "--json")
     assert said.code == 3, said.out
     world.emulator.clear_faults()
