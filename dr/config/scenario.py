@@ -71,7 +71,8 @@ def runbook_path(path: Path, scenario: Scenario) -> Path:
 def _check_words(problems: Problems, data: Value) -> None:
     world = data.get("world") if isinstance(data, Mapping) else None
     if isinstance(world, str) and not is_known(world):
-        problems.add(("world",), "unknown world" + suggest(world, known()))
+        hint = "others come with a package: its entry points in the group dr.worlds"
+        problems.add(("world",), "unknown world" + suggest(world, known()), hint=hint)
     acceptable = [guard.value for guard in Guard if guard.acceptable]
     for index, act in enumerate(_maps(data, "acts")):
         loss = act.get("accept_data_loss")

@@ -149,7 +149,12 @@ def _prerequisites(views: Sequence[ComponentView], target: str, acceptances: Seq
     errors = [finding for finding in found if finding.region in (None, target)]  # what is wrong elsewhere does not keep it from working
     if not errors:
         return [_passed(Guard.PREREQUISITES, f"nothing found that keeps {target} from working")]
-    return [_result(Guard.PREREQUISITES, item.fact + (f"; fix: {item.fix}" if item.fix else ""), item.component, said) for item in errors]
+    told: dict[str, list[str]] = {}  # what a whole region lacks (credentials, a profile) is one refusal, whoever noticed it
+    for item in errors:
+        told.setdefault(item.fact + (f"; fix: {item.fix}" if item.fix else ""), []).append(item.component)
+    one = {text: _result(Guard.PREREQUISITES, text, names[0], said) for text, names in told.items() if len(names) == 1}
+    many = {text: _result(Guard.PREREQUISITES, f"{text} ({', '.join(names)})", None, said) for text, names in told.items()}
+    return [one.get(text, many[text]) for text in told]
 
 
 def exposure(value: Exposure, rpo: timedelta, acceptances: Sequence[Acceptance]) -> GuardResult:

@@ -157,8 +157,9 @@ class Keeper(ABC):
     def _give_back(self, runbook: str, epoch: int) -> None:
         """It is released, if it is this epoch's still. Raises StateLost."""
 
-    def _let_go(self) -> None:  # noqa: B027  # most have nothing to close
-        """Closes what is open."""
+    def _let_go(self) -> None:
+        """Closes what is open; nothing, where there is no connection of its own."""
+        return
 
     def watch(self, runbook: str) -> Held | None:
         """As ``look``, and never UNKNOWN: a holder that cannot be looked up from here is ALIVE once it renews, and GONE when it did not

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -31,7 +32,7 @@ IMAGE = "ami-12c6146b"
 """One that moto knows."""
 
 
-class World:
+class World(ABC):
     """Groups of one sort in both regions: ``workers`` and ``web``, between 0 and 20."""
 
     kind: type[Capacity[Any]]
@@ -48,23 +49,26 @@ class World:
         for word, size in (("workers", workers), ("web", web)):
             self.create(self.emulator, region, self.names[word], size, least, most)
 
-    def create(self, emulator: Emulator, region: str, name: str, size: int, least: int, most: int) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def create(self, emulator: Emulator, region: str, name: str, size: int, least: int, most: int) -> None: ...
 
+    @abstractmethod
     def size(self, region: str, word: str = "workers") -> int:
         """How many there are to be."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fail(self, region: str, word: str, message: str) -> None:
         """AWS says why it starts none."""
-        raise NotImplementedError
 
     def settings(self, **changes: object) -> dict[str, object]:
         own = {self.field: self.names, **self.cluster_field}
         return {"regions": {"east": own, "west": own}, **changes}
 
     field = "groups"
-    cluster_field: dict[str, str] = {}
+
+    @property
+    def cluster_field(self) -> dict[str, str]:
+        return {}
 
     def acts(self) -> list[str]:
         """Regions in which something was scaled, in order."""
@@ -94,7 +98,7 @@ class Nodegroups(World):
     kind, act, settles, field = EksNodegroups, "UpdateNodegroupConfig", "eks.nodegroup", "nodegroups"
 
     @property
-    def cluster_field(self) -> dict[str, str]:  # type: ignore[override]
+    def cluster_field(self) -> dict[str, str]:
         return {"cluster": self.cluster}
 
     def create(self, emulator: Emulator, region: str, name: str, size: int, least: int, most: int) -> None:
@@ -120,7 +124,7 @@ class Services(World):
     kind, act, settles, field = EcsServices, "UpdateService", "ecs.service", "services"
 
     @property
-    def cluster_field(self) -> dict[str, str]:  # type: ignore[override]
+    def cluster_field(self) -> dict[str, str]:
         return {"cluster": self.cluster}
 
     def create(self, emulator: Emulator, region: str, name: str, size: int, least: int, most: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -357,6 +357,5 @@ def test_settings_that_contradict_are_refused(settings: Mapping[str, object]) ->
 def test_one_aws_region_for_both_is_refused(rig: Rig) -> None:
     one = replace(rig.site, regions=dict.fromkeys(CODES, rig.site.regions["east"]), shared={})
     config = EcrConfig.model_validate({"regions": {"east": {}, "west": {}}, "images": ["airflow:1"]})
-    make: Callable[[], Ecr] = lambda: Ecr("images", config, (), one)  # noqa: E731  (one line for pytest)
     with pytest.raises(UsageError, match="both are us-east-1"):
-        make()
+        Ecr("images", config, (), one)

@@ -201,7 +201,8 @@ def test_many_roles_are_listed(rig: Rig, roles: Roles, emulator: Emulator) -> No
 # aws.quota
 
 VCPUS = {"service": "ec2", "code": "L-1216C47A"}
-METRIC = {"namespace": "AWS/Usage", "name": "ResourceCount", "dimensions": {"Service": "EC2", "Class": "Standard/OnDemand"}}
+DIMENSIONS = {"Service": "EC2", "Class": "Standard/OnDemand"}
+METRIC = {"namespace": "AWS/Usage", "name": "ResourceCount", "dimensions": DIMENSIONS}
 
 
 @pytest.fixture
@@ -211,7 +212,7 @@ def quota_of(emulator: Emulator) -> Any:
     def set_it(region: str, value: float, used: float | None = None) -> None:
         emulator.control("set_quota", region=region, service="ec2", code="L-1216C47A", value=value)
         if used is not None:
-            emulator.set_metric(region, "AWS/Usage", "ResourceCount", METRIC["dimensions"], used)  # type: ignore[arg-type]
+            emulator.set_metric(region, "AWS/Usage", "ResourceCount", DIMENSIONS, used)
 
     return set_it
 

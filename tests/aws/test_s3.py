@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +144,12 @@ def test_objects_on_their_way_and_failed_ones_are_counted(pair: Pair, bucket: S3
     assert lag is not None and (lag.behind_items, lag.behind_bytes) == (3, 15)
     emulator.control("fail_replication", bucket=pair.bucket("east"), keys="held/*")
     emulator.control("hold_replication", bucket=pair.bucket("east"), held=False)
+
+    def failed(key: str) -> bool:
+        return pair.status("east", key) == "FAILED"
+
     for number in range(3):
-        until(lambda key=f"held/{number}": pair.status("east", key) == "FAILED", rig)  # type: ignore[misc]
+        until(partial(failed, f"held/{number}"), rig)
     later(rig)
     view = bucket.view()
     assert view.lag is not None and view.lag.failed_items and view.lag.failed_items >= 3

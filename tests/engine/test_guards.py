@@ -236,6 +236,17 @@ def test_prerequisites() -> None:
     assert Guard.PREREQUISITES not in before(Intent.REPROTECT, broken)
 
 
+def test_what_several_components_lack_alike_is_one_refusal() -> None:
+    """Said once, with all of them; what only one lacks stays its own."""
+    same = Finding(component="db", severity=Severity.ERROR, fact="no credentials")
+    own = Finding(component="db", severity=Severity.ERROR, fact="no certificate")
+    one = view(Role.UNREACHABLE, Role.SECONDARY, [same, own])
+    other = one.model_copy(update={"component": "logs", "findings": (same.model_copy(update={"component": "logs"}),)})
+    said = guards.before_run(Intent.FAILOVER, "east", "west", (one, other), {}, {}, (), reason="")
+    found = [item for item in said if item.verdict is REFUSED]
+    assert [(item.reason, item.component) for item in found] == [("no credentials (db, logs)", None), ("no certificate", "db")]
+
+
 NOW = START + minutes(10)
 
 

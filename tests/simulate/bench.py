@@ -106,9 +106,12 @@ class SqliteBench(Files):
         self.place, self.directory = Place(), directory
         self._opened: list[Any] = []
         if patch is not None:
-            patch.setattr("dr.store.lease.this_process", lambda: ProcessIdentity(self._asking().machine, self._pid(self._asking()), 1))
+            patch.setattr("dr.store.lease.this_process", self._who)
             patch.setattr("dr.store.processes._place", lambda: self._asking().machine)
             patch.setattr("dr.store.processes._start_time", lambda pid: 1 if self.place.processes[pid].alive else None)
+
+    def _who(self) -> ProcessIdentity:
+        return ProcessIdentity(self._asking().machine, self._pid(self._asking()), 1)
 
     def _asking(self) -> Process:
         process = self.place.loop.current.process
@@ -233,8 +236,7 @@ class SharedBench(SqliteBench):
         super().__init__(directory, patch)
         self.table = table or RowsInMemory()
         if patch is not None:
-            who = lambda: ProcessIdentity(self._asking().machine, self._pid(self._asking()), 1)  # noqa: E731
-            patch.setattr("dr.store.shared.lease.this_process", who)
+            patch.setattr("dr.store.shared.lease.this_process", self._who)
 
     def lost(self, part: str) -> str:
         return "memory://rows: broken" if part != "samples" else super().lost(part)

@@ -15,6 +15,7 @@ from dr.errors import Permanent
 from dr.model.runbook import AwsRole
 from dr.ports import Clock, Secrets
 from dr.providers.aws.place import Place
+from dr.providers.aws.problems import NO_CREDENTIALS
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -126,7 +127,7 @@ class Clients:
             if _is_address(client.meta.endpoint_url):  # "123456789012.127.0.0.1" is no host
                 client = session.create_client(service, config=config.merge(Config(inject_host_prefix=False)), **where)
         except BotoCoreError as error:
-            hint = f"aws configure list --profile {place.profile}" if place.profile else "aws configure list; or name regions.*.aws.profile"
+            hint = f"aws configure list --profile {place.profile}" if place.profile else NO_CREDENTIALS
             raise Permanent(f"{place}: no way to call {service}: {error}", hint=hint) from None
         client.meta.events.register_first("before-send", self._spare)
         client.meta.events.register_first("needs-retry", self._heard)

@@ -12,7 +12,7 @@ from datetime import timedelta
 from threading import Lock
 from typing import Any, ClassVar, Generic, TypeVar
 
-from dr.errors import DrError, StepError, Transient
+from dr.errors import DrError, StepError, Transient, UsageError
 from dr.model.by_hand import Typed
 from dr.model.evidence import Evidence
 from dr.model.lag import Beat, ComponentView, Finding, LagSample, RegionView
@@ -159,6 +159,17 @@ class AwsKind(ABC, Generic[C, T]):
     def close(self) -> None:
         """Closes connections; safe to call twice."""
         self.aws.close()
+
+    def apart(self, why: str) -> None:
+        """Both regions of the component are different ones of AWS, too. Raises UsageError with ``why`` they must be."""
+        one, other = self.places.values()
+        if one.code == other.code:
+            raise UsageError(f"{self.name}: regions: both are {one.code} of AWS", hint=why)
+
+    def expects(self, database: str | None) -> None:
+        """The component that says who leads is one of ``needs``. Raises UsageError."""
+        if database is not None and database not in self.needs:
+            raise UsageError(f"{self.name}: database: {database} is not in needs", hint=f"write needs: [{database}]")
 
     def other(self, region: str) -> str:
         """The first region that is not this one."""

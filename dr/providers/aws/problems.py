@@ -16,6 +16,7 @@ from dr.providers.aws.place import Place
 if TYPE_CHECKING:
     from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
+NO_CREDENTIALS = "aws configure list; or name a profile: regions.*.aws.profile in a runbook, --profile NAME, …&profile=NAME in --state"
 THROTTLED = frozenset({
     "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottledException", "RequestThrottled", "TooManyRequestsException",
     "RequestLimitExceeded", "SlowDown", "LimitExceededException.Throttling", "ProvisionedThroughputExceededException",
@@ -84,7 +85,7 @@ def failed(call: Call, place: Place, error: BotoCoreError) -> StepError:
     if isinstance(error, ParamValidationError):
         return Permanent(f"{where}: {_first_line(error)}", hint="a setting of the runbook does not fit the API")
     if isinstance(error, NoCredentialsError):
-        return Permanent(f"{where}: no credentials", hint="aws configure list; name a profile in regions.*.aws.profile")
+        return Permanent(f"{where}: no credentials", hint=NO_CREDENTIALS)
     return Permanent(f"{where}: {type(error).__name__}")
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from functools import cached_property
 from threading import Lock
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -70,6 +69,7 @@ class DynamoTable:
         self._clients = Clients(clock, _NoSecrets())
         self._lock = Lock()
         self._tokens = 0
+        self._checked = False
 
     def get(self, group: str, key: str) -> Fields | None:
         """A row. Raises StateUnreadable."""
@@ -107,7 +107,7 @@ class DynamoTable:
         """All of them or none. False: a condition did not hold. Raises StateLost, StateUnreadable."""
         from botocore.exceptions import BotoCoreError, ClientError
 
-        self._checked  # noqa: B018  # a global table must not be written to
+        self._check()
         items = [self._item(write) for write in writes]
         token = self._token(items)
         for attempt in range(_CONFLICTS):
@@ -135,9 +135,10 @@ class DynamoTable:
     def _client(self) -> Any:
         return self._clients.of(self._place, "dynamodb", act=False)
 
-    @cached_property
-    def _checked(self) -> bool:
-        """Looked at once. Raises StateUnreadable: it is not there, or is a global table."""
+    def _check(self) -> None:
+        """Looked at once, before anything else. Raises StateUnreadable: it is not there, or is a global table."""
+        if self._checked:
+            return
         table = self._call(DESCRIBE, TableName=self.name)["Table"]
         if table.get("Replicas") or table.get("GlobalTableVersion"):
             raise StateUnreadable(
@@ -147,10 +148,10 @@ class DynamoTable:
         keys = {item["AttributeName"]: item["KeyType"] for item in table["KeySchema"]}
         if keys != {"group": "HASH", "key": "RANGE"}:
             raise StateUnreadable(f"{self.where} has other keys than group and key", hint=self._create())
-        return True
+        self._checked = True
 
     def _read(self, call: Call, **parameters: Any) -> Mapping[str, Any]:
-        self._checked  # noqa: B018
+        self._check()
         return self._call(call, TableName=self.name, **parameters)
 
     def _call(self, call: Call, **parameters: Any) -> Mapping[str, Any]:

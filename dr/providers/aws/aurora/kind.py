@@ -42,9 +42,7 @@ class AuroraGlobalDatabase(AwsKind[AuroraConfig, Side]):
     def __init__(self, name: str, config: KindConfig, needs: Sequence[str], site: Site) -> None:
         super().__init__(name, config, needs, site)
         same_regions(name, self.config.regions, site)
-        one, other = (self.places[region] for region in self.config.regions)
-        if one.code == other.code:
-            raise UsageError(f"{name}: regions: both are {one.code} of AWS", hint="a global database spans two AWS regions")
+        self.apart("a global database spans two AWS regions")
         self._looker = Looker(self.aws, self.config, self.places)
         self.writer = self._writer()
         self._chains = Chains(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -17,7 +18,7 @@ Names = dict[str, str] | tuple[str, ...]
 """The groups of a region: ``{workers: ng-4711}`` (the runbook's word and AWS's name), or a list where both are one."""
 
 
-class CapacityConfig(AwsConfig):
+class CapacityConfig(AwsConfig, ABC):
     """What all capacity kinds may say.
 
     size: what the target must have, of every group. sizes: of single groups, by the runbook's word.
@@ -32,13 +33,13 @@ class CapacityConfig(AwsConfig):
     stand_by: Size | None = None
     zones: int = Field(2, ge=1, le=6, description="ready in so many availability zones")
 
+    @abstractmethod
     def groups(self, region: str) -> Mapping[str, str]:
         """By the runbook's word, AWS's name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def named_regions(self) -> tuple[str, ...]:
         """The regions that the settings name."""
-        raise NotImplementedError
 
     def wanted(self, word: str, primary: int | None) -> int | None:
         """How many of a group the target must have; None: it depends on the primary, and nobody knows."""

@@ -14,7 +14,7 @@ from dr.providers.aws.hub import WHO, Answer, Aws
 from dr.providers.aws.place import Place
 
 T = TypeVar("T")
-I = TypeVar("I")  # noqa: E741  # an item
+Item = TypeVar("Item")
 
 RESOURCES = Call("resourcegroupstaggingapi", "GetResources", action="tag:GetResources")
 """Every resource of a region that has or had tags, by tags and types, 100 a page.
@@ -76,7 +76,7 @@ class Ask:
         """A listing of the primary and of the secondary. Raises StepError: one of them did not say."""
         return self.pages(self.primary, call, key, **parameters), self.pages(self.secondary, call, key, **parameters)
 
-    def each(self, items: Iterable[I], job: Callable[[I], T]) -> list[tuple[I, T | StepError]]:
+    def each(self, items: Iterable[Item], job: Callable[[Item], T]) -> list[tuple[Item, T | StepError]]:
         """A question for each item, at the same time; in order, errors in their places.
 
         Raises:

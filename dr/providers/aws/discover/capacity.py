@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from dr.errors import StepError
@@ -14,6 +15,7 @@ from dr.providers.aws.capacity.lambda_event_source import LIST as MAPPINGS
 from dr.providers.aws.config import region_of
 from dr.providers.aws.discover.ask import Ask, pairs
 from dr.providers.aws.discover.found import Found, Gap, last, plain_name
+from dr.providers.aws.hub import Answer
 from dr.providers.aws.place import Place
 from dr.providers.aws.values import chunks
 
@@ -40,7 +42,7 @@ def nodegroups(ask: Ask) -> Iterator[Found]:
     mine, theirs = ask.both(EKS_CLUSTERS, "clusters")
     for cluster in sorted(mine):
         own = sorted(_nodegroups(ask, ask.primary, cluster))
-        asked = ask.each(own, lambda name, cluster=cluster: ask.read(ask.primary, NODEGROUP, clusterName=cluster, nodegroupName=name))  # type: ignore[misc]
+        asked = ask.each(own, partial(_nodegroup, ask, cluster))
         sizes = {name: _answered(answer)["nodegroup"] for name, answer in asked}
         meant = {name: int(item.get("scalingConfig", {}).get("desiredSize", 0)) for name, item in sizes.items()
                  if not ask.tags or ask.has(item.get("tags", {}))}  # fmt: skip
@@ -49,6 +51,10 @@ def nodegroups(ask: Ask) -> Iterator[Found]:
         if meant:
             word = "nodes" if len(mine) == 1 else f"{plain_name(cluster, *ask.codes)}-nodes"
             yield _sized(ask, (word, "aws.eks-nodegroups", "node group", "nodegroups"), (cluster, other), meant, there)
+
+
+def _nodegroup(ask: Ask, cluster: str, name: str) -> Answer:
+    return ask.read(ask.primary, NODEGROUP, clusterName=cluster, nodegroupName=name)
 
 
 def _nodegroups(ask: Ask, place: Place, cluster: str) -> list[str]:
@@ -66,7 +72,7 @@ def services(ask: Ask) -> Iterator[Found]:
     mine, theirs = ([last(arn) for arn in side] for side in ask.both(ECS_CLUSTERS, "clusterArns"))
     for cluster in sorted(mine):
         own = [arn for arn in _listed(ask, ask.primary, cluster) if ask.picks(arn)]
-        parts = ask.each([tuple(part) for part in chunks(own, 10)], lambda part, cluster=cluster: _services(ask, cluster, part))  # type: ignore[misc]
+        parts = ask.each([tuple(part) for part in chunks(own, 10)], partial(_services, ask, cluster))
         meant = {name: size for _, answer in parts for name, size in _answered(answer).items()}
         if meant:
             other = namesake(ask, cluster, theirs)

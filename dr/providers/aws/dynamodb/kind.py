@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from dr.errors import StepError, UsageError
+from dr.errors import StepError
 from dr.model.by_hand import MARK, Typed
 from dr.model.runbook import KindConfig
 from dr.model.words import Intent, Verb
@@ -38,9 +38,7 @@ class DynamoDbGlobalTable(TwoWay[GlobalTableConfig, Side]):
 
     def __init__(self, name: str, config: KindConfig, needs: Sequence[str], site: Site) -> None:
         super().__init__(name, config, needs, site)
-        one, other = (self.places[region] for region in self.config.regions)
-        if one.code == other.code:
-            raise UsageError(f"{name}: regions: both are {one.code} of AWS", hint="a global table spans two AWS regions")
+        self.apart("a global table spans two AWS regions")
         self.looker = Looker(self.aws, self.config, self.places)
         self._judge = Judge(name, self.config, self.places)
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import partial
 from typing import ClassVar
 
-from dr.errors import Permanent, StepError, UsageError
+from dr.errors import Permanent, StepError
 from dr.model.by_hand import Typed
 from dr.model.identity import ImageUse, ImageUses
 from dr.model.runbook import KindConfig
@@ -48,9 +48,7 @@ class Ecr(AwsKind[EcrConfig, Side]):
 
     def __init__(self, name: str, config: KindConfig, needs: Sequence[str], site: Site) -> None:
         super().__init__(name, config, needs, site)
-        one, other = (self.places[region] for region in self.config.regions)
-        if one.code == other.code:
-            raise UsageError(f"{name}: regions: both are {one.code} of AWS", hint="a registry is lost with its region")
+        self.apart("a registry is lost with its region")
         self.looker = Looker(self.aws)
         self._judge = judge.Judge(name, self.config, self.places)
         self._wanted: tuple[Wanted, ...] = ()

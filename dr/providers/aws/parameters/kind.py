@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import ClassVar
 
-from dr.errors import StepError, Transient, UsageError
+from dr.errors import StepError, Transient
 from dr.model.lag import ComponentView, Finding
 from dr.model.runbook import KindConfig
 from dr.model.words import Intent, Severity, Verb
@@ -38,10 +38,9 @@ class SsmParameters(AwsKind[ParametersConfig, Side]):
     def __init__(self, name: str, config: KindConfig, needs: Sequence[str], site: Site) -> None:
         super().__init__(name, config, needs, site)
         one, other = self.places.values()
-        if one.code == other.code and one.account == other.account:
-            raise UsageError(f"{name}: regions: both are {one.code} of AWS", hint="each region has parameters of its own")
-        if self.config.database is not None and self.config.database not in needs:
-            raise UsageError(f"{name}: database: {self.config.database} is not in needs", hint=f"write needs: [{self.config.database}]")
+        if one.account == other.account:
+            self.apart("each region has parameters of its own")
+        self.expects(self.config.database)
         self.reader = Reader(self.aws, self.config, words(self.places, self.config.lost_region_words))
         self._by_hand, self._memory = ByHand(self), Memory(site, name)
         self._seen: Mapping[str, Side | StepError] = {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from dr.errors import Permanent, StepError, UsageError
+from dr.errors import Permanent, StepError
 from dr.model.by_hand import Typed
 from dr.model.lag import LagSample, RegionView
 from dr.model.runbook import KindConfig
@@ -49,9 +49,7 @@ class RdsReadReplica(AwsKind[ReplicaConfig, Side]):
     def __init__(self, name: str, config: KindConfig, needs: Sequence[str], site: Site) -> None:
         super().__init__(name, config, needs, site)
         same_regions(name, self.config.regions, site)
-        one, other = (self.places[region] for region in self.config.regions)
-        if one.code == other.code:
-            raise UsageError(f"{name}: regions: both are {one.code} of AWS", hint="the replica must be in another AWS region")
+        self.apart("the replica must be in another AWS region")
         self._metrics = Metrics.of(self.aws)
         for region, place in self.places.items():
             self._metrics.register(place, self._question(region))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -169,7 +170,7 @@ class Route53Records(EverywhereKind[RecordsConfig, Look]):
     def checks(self, place: Place, records: Sequence[RecordSet]) -> dict[str, Wire | StepError]:
         """Settings of the health checks that record sets name, by id; a call for each. Never raises."""
         ids = prepared.checks_of(records)
-        answers = self.aws.many([lambda check=check: self.aws.read(place, CHECK, HealthCheckId=check) for check in ids])  # type: ignore[misc]
+        answers = self.aws.many([partial(self.aws.read, place, CHECK, HealthCheckId=check) for check in ids])
         found = zip(ids, answers, strict=True)
         return {check: answer if isinstance(answer, StepError) else answer["HealthCheck"]["HealthCheckConfig"] for check, answer in found}
 

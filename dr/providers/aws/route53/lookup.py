@@ -5,9 +5,10 @@ dnspython costs 70 ms to import, so it is imported with the first question.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from dr.errors import StepError, Transient
 from dr.providers.aws.hub import Aws
@@ -48,8 +49,7 @@ class Lookup:
     def regions(self, names: Sequence[str]) -> dict[str, list[str] | StepError]:
         """By name: the regions it leads to, or why nobody knows; all at the same time."""
         hosts = self._hosts()
-        jobs: list[Callable[[], list[str]]] = [lambda name=name: self._region(name, hosts) for name in names]  # type: ignore[misc]
-        return dict(zip(names, self._aws.many(jobs), strict=True))
+        return dict(zip(names, self._aws.many([partial(self._region, name, hosts) for name in names]), strict=True))
 
     def _region(self, name: str, hosts: Mapping[str, frozenset[str]]) -> list[str]:
         found = self.ask(name, self._kind()).values

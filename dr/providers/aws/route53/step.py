@@ -13,7 +13,7 @@ from dr.providers.aws.route53.calls import CHANGE, SYNCED
 from dr.providers.aws.route53.sets import Change, RecordSet, batches, parameters
 
 if TYPE_CHECKING:
-    from dr.providers.aws.route53.kind import Route53Records  # noqa: F401  # the base class names it in a text
+    from dr.providers.aws.route53.kind import Route53Records
 
 _ASK_EVERY_SECONDS = 1.0
 """The engine looks several times a second, and the account has five calls a second for everybody."""
@@ -22,6 +22,7 @@ _ASK_EVERY_SECONDS = 1.0
 class ZoneStep(AwsStep["Route53Records"], ABC):
     """Base of the steps."""
 
+    owner: Route53Records
     _asked = float("-inf")
 
     def items(self) -> list[RecordSet]:

@@ -14,13 +14,15 @@ from dr.providers.aws.problems import code_of
 from dr.providers.aws.routing_control.cluster import FLIP
 
 if TYPE_CHECKING:
-    from dr.providers.aws.routing_control.kind import RoutingControl  # noqa: F401  # the base class names it in a text
+    from dr.providers.aws.routing_control.kind import RoutingControl
 
 _RULE = "ConflictException"
 
 
 class Flip(AwsStep["RoutingControl"]):
     """The target's control is On and the source's Off."""
+
+    owner: RoutingControl
 
     def observe(self, context: AttemptContext) -> Seen:
         """DONE: they are."""

@@ -39,8 +39,7 @@ class S3Bucket(TwoWay[S3BucketConfig, Side]):
         one, other = self.config.regions
         if self.bucket(one) == self.bucket(other):
             raise UsageError(f"{name}: regions: both are the bucket {self.bucket(one)}", hint="each region needs its own")
-        if self.places[one].code == self.places[other].code:
-            raise UsageError(f"{name}: regions: both are {self.places[one].code} of AWS", hint="a bucket is lost with its region")
+        self.apart("a bucket is lost with its region")
         self.routes = Routes(self.aws, self.config, self.places) if self.config.access_point is not None else None
         self.looker = Looker(self.aws, self.config, self.routes)
         self.by_hand = ByHand(self, self.places)

@@ -94,7 +94,8 @@ def compare(old: Mapping[str, Version], leading: Mapping[str, Version], ours: st
 
 def _same(one: Version | None, other: Version | None) -> bool:
     if one is None or other is None:
-        return (one or other) is None or bool((one or other) and (one or other).deleted)  # type: ignore[union-attr]  # one of them is not None
+        there = one if other is None else other
+        return there is None or there.deleted
     if one.deleted or other.deleted:
         return one.deleted and other.deleted
     return one.version == other.version != "null" or (one.etag, one.size) == (other.etag, other.size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from dr.errors import StepError, Transient, UsageError
+from dr.errors import StepError, Transient
 from dr.model.lag import ComponentView
 from dr.model.runbook import KindConfig
 from dr.model.words import Intent
@@ -36,11 +36,8 @@ class SecretsManager(AwsKind[SecretsConfig, Side]):
 
     def __init__(self, name: str, config: KindConfig, needs: Sequence[str], site: Site) -> None:
         super().__init__(name, config, needs, site)
-        one, other = self.places.values()
-        if one.code == other.code:
-            raise UsageError(f"{name}: regions: both are {one.code} of AWS", hint="a replica lives in another AWS region")
-        if self.config.database is not None and self.config.database not in needs:
-            raise UsageError(f"{name}: database: {self.config.database} is not in needs", hint=f"write needs: [{self.config.database}]")
+        self.apart("a replica lives in another AWS region")
+        self.expects(self.config.database)
         self.reader = Reader(self.aws, self.config, words(self.places, self.config.lost_region_words))
         self._chains, self._memory = Chains(self), Memory(site, name)
         self._seen: Mapping[str, Side | StepError] = {}

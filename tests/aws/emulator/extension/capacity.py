@@ -139,14 +139,18 @@ def set_desired_capacity(call: Call) -> None:
         raise Refusal("ValidationError", f"New SetDesiredCapacity value {wanted} is below min value {group.min_size} for the group.", 400)
 
 
+_OURS = "emulated"
+"""What this file adds to moto's instance: it was started here already."""
+
+
 @after("autoscaling:SetDesiredCapacity")
 @after("autoscaling:UpdateAutoScalingGroup")
 def instances_started(call: Call, answer: Answer) -> None:
     """New instances are pending, then in service."""
     group = autoscaling_backends[ACCOUNT][call.region].autoscaling_groups[call.params["AutoScalingGroupName"]]
     for state in group.instance_states:
-        if getattr(state, "emulated", None) is None:
-            state.emulated = True  # type: ignore[attr-defined]
+        if getattr(state, _OURS, None) is None:
+            setattr(state, _OURS, True)
             state.lifecycle_state = "Pending"
             _when_there_is_room("autoscaling.instances", call.region, lambda state=state: setattr(state, "lifecycle_state", "InService"))
 
@@ -156,7 +160,7 @@ def group_created(call: Call, answer: Answer) -> None:
     """What a group starts with is in service: the platform was there before."""
     group = autoscaling_backends[ACCOUNT][call.region].autoscaling_groups[call.params["AutoScalingGroupName"]]
     for state in group.instance_states:
-        state.emulated = True  # type: ignore[attr-defined]
+        setattr(state, _OURS, True)
 
 
 # Lambda

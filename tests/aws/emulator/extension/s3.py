@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from moto.s3.models import FakeBucket, FakeDeleteMarker, FakeKey, S3Backend, s3_backends
@@ -178,7 +179,7 @@ def replicate(name: str, version: FakeKey | FakeDeleteMarker) -> None:
         copying = Copying((name, version.name, version.version_id), rule["ID"], target, size, now())
         STATE.status[copying.version] = "PENDING"
         STATE.pending.append(copying)
-        later("s3.replication", lambda copying=copying: _copied(copying))  # type: ignore[misc]
+        later("s3.replication", partial(_copied, copying))
 
 
 def _prefix(rule: dict[str, Any]) -> str:
