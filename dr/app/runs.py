@@ -21,6 +21,7 @@ from dr.model.events import Record, RunEnded, RunStarted, StepEnded
 from dr.model.lease import Listed
 from dr.model.plan import Acceptance, Plan
 from dr.model.report import RunReport
+from dr.model.runbook import Runbook
 from dr.model.words import Intent, Outcome, Role, RunOutcome, Verb
 from dr.ports import Step
 from dr.report.assess import report_of
@@ -193,7 +194,7 @@ class Runs:
             if primary is None:
                 raise Refused(
                     f"{platform.runbook.name}: no region is primary of everything, so none can be followed",
-                    hint=f"dr status {platform.runbook.path}",
+                    hint=self._way_out(platform.runbook),
                 )
             return platform.other(primary), primary
         if intent is Intent.FAILBACK:
@@ -201,6 +202,16 @@ class Runs:
         if to is None:
             raise UsageError(f"{intent} needs a target", hint="--to REGION")
         return platform.other(platform.region(to)), to
+
+    def _way_out(self, runbook: Runbook) -> str:
+        """Of a platform that is led by two regions: the move that was cut short goes on with its own command."""
+        short = self.cut_short(runbook.name)
+        if short is None or short.started is None:
+            return f"dr status {runbook.path}"
+        asked = short.started.asked or short.started.plan.intent
+        to = "" if asked is Intent.FAILBACK else f" --to {short.current_plan.target}"
+        again = f"dr {asked} {runbook.path}{to}"
+        return f"run {short.run_id} was cancelled half-way to {short.current_plan.target}; {again} finishes it"
 
     def plan(self, platform: Platform, request: Request, seen: outlook.Outlook) -> Planned:
         """What would be done, with the verdicts of the guards on what is seen now."""

@@ -10,7 +10,7 @@ import pytest
 from dr.app import App
 from dr.app.runs import Request
 from dr.engine.runner import Runner
-from dr.errors import ExitCode
+from dr.errors import ExitCode, Refused
 from dr.model.events import CancelRequested
 from dr.model.lag import ComponentView
 from dr.model.words import Intent, Outcome, Role, RunOutcome, Verb
@@ -80,6 +80,32 @@ def test_the_same_failover_finishes_what_was_cut_short(between: str, tmp_path: P
         assert app.start(platform, Intent.FAILOVER, "west", actor="ann", reason="the rest").outcome is RunOutcome.COMPLETED
         assert not app.plan(platform, Intent.FAILOVER, "west").steps
         assert app.start(platform, Intent.FAILOVER, "west", actor="ann").outcome is RunOutcome.ALREADY
+    finally:
+        platform.close()
+        app.close()
+
+
+def test_a_platform_led_by_two_regions_is_told_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The data is in the west, the names are still in the east, and the one who cancelled wants to re-protect."""
+    app = App(tmp_path / "state")
+    runbook = toy.make(tmp_path)
+    (tmp_path / "names").mkdir()
+    for region, role in (("east", Role.PRIMARY), ("west", Role.SECONDARY)):
+        (tmp_path / "names" / region).write_text(role)
+    runbook.write_text(toy.RUNBOOK + "  names: {kind: toy, folder: names, needs: [db]}\n")
+    monkeypatch.setattr(toy, "make", lambda _folder: runbook)
+    half_done(app, tmp_path, monkeypatch)
+    platform = app.load(runbook)
+    try:
+        with pytest.raises(Refused) as refused:
+            app.start(platform, Intent.REPROTECT, None, actor="ann")
+        assert refused.value.hint is not None
+        assert f"dr failover {runbook} --to west finishes it" in refused.value.hint
+        assert app.start(platform, Intent.FAILOVER, "west", actor="ann", reason="the rest").outcome is RunOutcome.COMPLETED
+        assert (tmp_path / "names" / "west").read_text() == Role.PRIMARY
+        with pytest.raises(Refused) as refused:
+            app.runs.regions_of(platform, Intent.REPROTECT, None, None)
+        assert refused.value.hint == f"dr status {runbook}"
     finally:
         platform.close()
         app.close()
