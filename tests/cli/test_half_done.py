@@ -38,13 +38,13 @@ def _toys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toy.Toy, "steps", steps)
 
 
-def half_done(app: App, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A failover that is cancelled after its promotion and before its last step."""
+def half_done(app: App, folder: Path, monkeypatch: pytest.MonkeyPatch, before: str = "db/look") -> None:
+    """A failover that is cancelled after its promotion and before a step, its last one."""
     platform = app.load(toy.make(folder))
     launch = Runner._launch
 
     def dies(self: Runner, command: object) -> None:
-        if getattr(command, "step", "") == "db/look":
+        if getattr(command, "step", "") == before:
             raise Gone
         launch(self, command)  # type: ignore[arg-type]
 
@@ -94,7 +94,7 @@ def test_a_platform_led_by_two_regions_is_told_the_way_out(tmp_path: Path, monke
         (tmp_path / "names" / region).write_text(role)
     runbook.write_text(toy.RUNBOOK + "  names: {kind: toy, folder: names, needs: [db]}\n")
     monkeypatch.setattr(toy, "make", lambda _folder: runbook)
-    half_done(app, tmp_path, monkeypatch)
+    half_done(app, tmp_path, monkeypatch, before="names/promote")
     platform = app.load(runbook)
     try:
         with pytest.raises(Refused) as refused:
