@@ -9,7 +9,7 @@ How the parts lie::
     problems.py  an error of boto3 → Transient, Permanent or EffectUnknown, with the next thing to do
     hub.py       Aws: all of it together; what kinds call; together.py: several calls at the same time
     metrics.py   CloudWatch: everybody's questions of one region in one call
-    kind.py      AwsKind, AwsStep: what all kinds and steps have in common
+    kind.py      AwsKind, AwsStep: what all kinds and steps have in common; turn.py: how long a look is waited for
     typed.py     a call as a command line of aws-cli, for the day the tool is gone
     names.py     ARNs; place.py: where a call goes, and as whom; values.py: secrets and parameters compared, never shown
     everywhere.py  what lies in no region; two_way.py: what takes writes in both; led.py: what is led over by health

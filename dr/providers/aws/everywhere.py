@@ -19,6 +19,7 @@ from dr.ports import AttemptContext, Step
 from dr.providers.aws.config import AwsConfig
 from dr.providers.aws.kind import AwsKind
 from dr.providers.aws.place import Place
+from dr.providers.aws.turn import Turn
 
 T = TypeVar("T")
 L = TypeVar("L")
@@ -37,11 +38,12 @@ class EverywhereKind(AwsKind[C, L], ABC, Generic[C, L]):
     def looks(self, seconds: float) -> dict[str, L | StepError]:
         """One look for all regions; waits so long at most. What comes too late is there for the next look, where the kind keeps it."""
         self.aws.meet(self.places.values())
-        self._make_clients()
+        clock = self.site.clock
+        turn = Turn(clock.monotonic() + seconds)
         pool = ThreadPoolExecutor(1, thread_name_prefix=f"{self.name}-view")
         found: L | StepError
         try:
-            found = pool.submit(self.through, self.look).result(seconds)
+            found = turn.wait(pool.submit(self.through, lambda place: self._look(place, turn, seconds)), clock)
         except FutureTimeout:
             found = Transient(f"{self.name}: no answer in time", late=True)
         except StepError as error:

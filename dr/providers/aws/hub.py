@@ -77,8 +77,7 @@ class Aws:
 
     def pages(self, place: Place, call: Call, **parameters: Any) -> Iterator[Answer]:
         """All pages, one call each. Raises as ``read``; Permanent where the API gives one page again and again."""
-        if place.account:
-            self._same_account(place)
+        self.check(place)
         client = self._client(place, call)
         name = _method(call)
         if not client.can_paginate(name):
@@ -121,12 +120,26 @@ class Aws:
                 self._accounts[key] = str(self._call(place._replace(account=""), WHO, {})["Account"])
             return self._accounts[key]
 
+    def check(self, place: Place) -> None:
+        """Nothing is called where the account is another one than the runbook says; one call the first time, none where it says nothing.
+
+        Raises:
+            Transient: nobody answers there. Permanent: the account is another one.
+        """
+        if not place.account:
+            return
+        found = self.account(place)
+        if found != place.account:
+            raise Permanent(
+                f"{place}: the credentials belong to account {found}, and the runbook says {place.account}",
+                hint=f"another profile, or correct regions.{place.region}.aws.account",
+            )
+
     def warm(self, place: Place, *calls: Call) -> None:
-        """Makes the clients that some calls need, and looks whose account it is. Raises StepError."""
+        """Looks whose account it is, and makes the clients that some calls need. Raises as ``check``."""
+        self.check(place)
         for call in calls:
             self._client(place, call)
-        if place.account:
-            self.account(place)
 
     def meet(self, places: Iterable[Place]) -> None:
         """Begins to ask whose account it is, in the background, once for each place: before anything else is made, so that the time-out
@@ -172,8 +185,7 @@ class Aws:
         return self.clients.of(place, call.service, act=call.act, home=call.home)
 
     def _call(self, place: Place, call: Call, parameters: Mapping[str, Any]) -> Answer:
-        if place.account:
-            self._same_account(place)
+        self.check(place)
         method = getattr(self._client(place, call), _method(call))
         answer = self._sent(place, call, lambda: method(**parameters))
         assert answer is not None, "an API answers"
@@ -197,14 +209,6 @@ class Aws:
                 answer.pop("ResponseMetadata", None)
             return answer
         raise problem
-
-    def _same_account(self, place: Place) -> None:
-        found = self.account(place)
-        if found != place.account:
-            raise Permanent(
-                f"{place}: the credentials belong to account {found}, and the runbook says {place.account}",
-                hint=f"another profile, or correct regions.{place.region}.aws.account",
-            )
 
 
 def _method(call: Call) -> str:

@@ -24,6 +24,8 @@ from dr.providers.aws.calls import Call, Use, permissions, touches
 from dr.providers.aws.config import AwsConfig
 from dr.providers.aws.hub import Answer, Aws
 from dr.providers.aws.place import Place
+from dr.providers.aws.problems import is_denied, operation_of
+from dr.providers.aws.turn import Turn
 from dr.providers.aws.typed import cli
 from dr.providers.one_way import OneWay
 from dr.providers.regions import known_regions
@@ -71,7 +73,7 @@ class AwsKind(ABC, Generic[C, T]):
         self.places: Mapping[str, Place] = {region: self.aws.place(region, config.roles.get(region)) for region in self.regions()}
         self._sampled: tuple[float, LagSample] | None = None
         self._sampling = Lock()
-        self._made = False
+        self._made: set[str] = set()
 
     @abstractmethod
     def regions(self) -> Sequence[str]:
@@ -121,16 +123,15 @@ class AwsKind(ABC, Generic[C, T]):
     def looks(self, seconds: float) -> dict[str, T | StepError]:
         """Each region's own look, or why there is none; waits so long at most."""
         self.aws.meet(self.places.values())
-        self._make_clients()  # hundreds of milliseconds of processor the first time, which say nothing about a region
         clock = self.site.clock
-        until = clock.monotonic() + seconds
+        turns = {region: Turn(clock.monotonic() + seconds) for region in self.places}
         pool = ThreadPoolExecutor(len(self.places), thread_name_prefix=f"{self.name}-view")
         try:
-            asked = {region: pool.submit(self.look, place) for region, place in self.places.items()}
+            asked = {region: pool.submit(self._look, place, turns[region], seconds) for region, place in self.places.items()}
             found: dict[str, T | StepError] = {}
             for region, future in asked.items():
                 try:
-                    found[region] = future.result(max(0.0, until - clock.monotonic()))
+                    found[region] = turns[region].wait(future, clock)
                 except FutureTimeout:
                     found[region] = Transient(f"{self.name} in {region}: no answer in time", late=True)
                 except StepError as error:
@@ -141,17 +142,25 @@ class AwsKind(ABC, Generic[C, T]):
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _make_clients(self) -> None:
-        if not self._made:
-            self._made = True
-            for use in {(use.region, use.call.service): use for use in self.watches()}.values():
+    def _look(self, place: Place, turn: Turn, seconds: float) -> T:
+        """First whose account it is: a region that does not even say that needs no clients."""
+        self.aws.check(place)
+        with turn.held_up(self.site.clock, seconds):
+            self._make_clients(place.region)
+        return self.look(place)
+
+    def _make_clients(self, region: str) -> None:
+        if region not in self._made:
+            self._made.add(region)
+            for use in {use.call.service: use for use in self.watches() if use.region == region}.values():
                 with contextlib.suppress(DrError):  # whoever calls is told
-                    self.aws.clients.of(self.places[use.region], use.call.service, act=False, home=use.call.home)
+                    self.aws.clients.of(self.places[region], use.call.service, act=False, home=use.call.home)
 
     def warm(self, target: str) -> None:
         """Makes the clients that a run will need there."""
         self.aws.meet(self.places.values())
-        uses = [use for intent in Intent for step in self.steps(intent, self.other(target), target) for use in used(step)]
+        moves = [intent for intent in Intent if intent.moves]
+        uses = [use for intent in moves for step in self.steps(intent, self.other(target), target) for use in used(step)]
         calls = {(use.call.service, use.call.act): use.call for use in (*self.watches(), *uses) if use.region == target}
         with contextlib.suppress(DrError):
             self.aws.warm(self.places[target], *calls.values())
@@ -189,7 +198,22 @@ class AwsKind(ABC, Generic[C, T]):
         for region, look in looks.items():
             if isinstance(look, StepError):
                 refuses = not isinstance(look, Transient)
-                yield self.finding(Severity.ERROR if refuses else Severity.WARNING, look.message, look.hint, region)
+                yield self.finding(Severity.ERROR if refuses else Severity.WARNING, look.message, self._fix(region, look), region)
+
+    def hidden(self, region: str, error: StepError) -> Finding:
+        """A warning for what one call did not say, where a region said the rest."""
+        return self.finding(Severity.WARNING, f"a part is not known: {error.message}", self._fix(region, error), region)
+
+    def _fix(self, region: str, error: StepError) -> str:
+        """Of a missing permission: what to allow, on what, and whom: the API says only what it likes of that."""
+        if not is_denied(error):
+            return error.hint
+        operation, place = operation_of(error), self.places[region]
+        calls = [use for use in self.watches() if use.call.operation == operation and use.region == region]
+        on = ", ".join(dict.fromkeys(arn for use in calls for arn in use.resources)) or "*"
+        whom = place.role.arn if place.role is not None else f"the role of profile {place.profile}" if place.profile else "dr's role"
+        actions = ", ".join(dict.fromkeys(action for use in calls for action in use.call.iam)) or operation
+        return f"allow {actions} on {on} to {whom}: dr runbook permissions RUNBOOK --role monitor prints the policy"
 
     def away(self, look: StepError) -> RegionView:
         """The role of a region that did not say."""

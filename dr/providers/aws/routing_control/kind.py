@@ -121,14 +121,15 @@ class RoutingControl(EverywhereKind[RoutingControlConfig, Look]):
         return redirect, asking(propagate, target)
 
     def warm(self, target: str) -> None:
-        """A client for each endpoint."""
-        self._make_clients(target)
+        """Clients of the endpoint that is asked first; those of another one take milliseconds when it is their turn."""
+        code = self.cluster.order(self.places[self.other(target)].code)[0]
+        with contextlib.suppress(DrError):  # whoever calls is told
+            self.aws.warm(self.cluster.place(code, self.places[target]), STATE, FLIP)
 
-    def _make_clients(self, through: str = "") -> None:
-        calls, place = (STATE, FLIP) if through else (STATE,), self.places[through or next(iter(self.places))]
+    def _make_clients(self, region: str) -> None:
         for code in self.cluster.codes:
-            with contextlib.suppress(DrError):  # whoever calls is told
-                self.aws.warm(self.cluster.place(code, place), *calls)
+            with contextlib.suppress(DrError):
+                self.aws.warm(self.cluster.place(code, self.places[region]), STATE)
 
     def _state(self, place: Place, region: str) -> str:
         return str(self.aws.read(place, STATE, RoutingControlArn=self.control(region))["RoutingControlState"])
