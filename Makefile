@@ -3,15 +3,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: drill test test-fast test-long test-all check bench soak seeds mutations lock clean
+.PHONY: drill test test-fast test-lab test-long test-all check bench soak seeds mutations lock clean
 
 drill: $(VENV)/ready
 	$(BIN)/dr lab doctor --fix
 	$(BIN)/dr drill scenarios/region-outage.yaml --report reports
 
-test: $(VENV)/ready
+test: test-fast test-lab
+
+# no servers: on all processors at once; a file's tests stay together, they share what was set up for them
+test-fast: $(VENV)/ready
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not lab and not scenario and not long and not soak"
+
+# real servers, one test after the other: they share the machine's addresses, and drills measure time
+test-lab: $(VENV)/ready
 	$(BIN)/dr lab doctor --fix
-	$(BIN)/python -m pytest -m "not long and not soak"
+	$(BIN)/python -m pytest -m "(lab or scenario) and not long and not soak"
 
 # the drills that take longest
 test-long: $(VENV)/ready
@@ -19,10 +26,6 @@ test-long: $(VENV)/ready
 	$(BIN)/python -m pytest -m "long and not soak"
 
 test-all: test test-long
-
-# no servers: seconds instead of minutes
-test-fast: $(VENV)/ready
-	$(BIN)/python -m pytest -m "not lab and not scenario and not long and not soak"
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .

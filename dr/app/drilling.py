@@ -95,7 +95,7 @@ class SimDrill:
 
     def __init__(self, path: Path, obey: Obey, *, seed: int = 0, say: Callable[[str], None] = lambda _text: None) -> None:
         self._path, self._obey, self.seed, self._say = path, obey, seed, say
-        scenario = load_scenario(path)
+        scenario = load_scenario(path, world="sim")
         self._runbook = runbook_path(path, scenario)
         refuse(path, beyond(scenario, {component.kind for component in load_runbook(self._runbook).components.values()}))
 

@@ -185,7 +185,7 @@ class App:
         from dr.drill.run import Drill, run_drill
 
         self.state.make()
-        scenario = load_scenario(path)
+        scenario = load_scenario(path, world=world.name)
         runbook = runbook or runbook_path(path, scenario)
         return run_drill(
             Drill(

@@ -21,6 +21,7 @@ from dr.engine.planner import LaidOut, lay_out
 from dr.errors import DrError, StateLost, StepError
 from dr.model.base import Json, parse_duration
 from dr.model.events import Approved, CancelRequested, Event, PauseRequested, SkipRequested
+from dr.model.lag import LagSample
 from dr.model.plan import Acceptance, StepSpec
 from dr.model.report import RunReport
 from dr.model.runbook import Runbook
@@ -30,6 +31,7 @@ from dr.ports import Kind, Rhythm, Site, Step, Threads
 from dr.providers.sim.kinds import SimKind, stores
 from dr.providers.sim.loop import Loop
 from dr.providers.sim.process import Process, chance
+from dr.providers.sim.secrets import Secrets
 from dr.providers.sim.weather import Weather
 from dr.providers.sim.world import World, names
 from dr.report.debt import Book
@@ -108,6 +110,7 @@ class Studio(Books):
 
     def __init__(self, path: Path) -> None:
         self.runbook = load_runbook(path)
+        self.path, self._base = Path(self.runbook.path), Path(self.runbook.base)
         self.real = build(self.runbook, State(_NOWHERE))
         self._document = super().document(self.runbook)
         self._chains: dict[tuple[str, Intent, str, str], Sequence[Step]] = {}
@@ -154,7 +157,7 @@ class Studio(Books):
         peers: dict[str, Kind] = {}
         site = Site(
             runbook=runbook.name, regions=runbook.regions, hosts={}, clock=process.clock, secrets=self.real.site.secrets,
-            samples=state.samples, artefacts=state.directory / "artefacts", base=Path(runbook.base), peers=peers, world="sim",
+            samples=state.samples, artefacts=state.directory / "artefacts", base=self._base, peers=peers, world="sim",
         )  # fmt: skip
         for name, kind in self.real.kinds.items():
             simulated = SimKind(name, kind.kind, world.stores.get(name), world, process, site, self.chain)
@@ -208,7 +211,7 @@ class Desk:
     def _obey(self, act: Act, state: SimState, conductor: Conductor, run_id: str | None) -> RunReport | None:
         given = acceptances(act, state.clock.now())
         if act.intent is not None:
-            platform = self._studio.build(conductor.books.load(Path(self._studio.runbook.path)), state)
+            platform = self._studio.build(conductor.books.load(self._studio.path), state)
             request = Request(act.intent, act.to, act.actor, act.reason, given)
             return conductor.start(platform, request, Hooks())
         assert run_id is not None, "an answer answers a run"
@@ -253,13 +256,17 @@ class _Rounds:
     def __init__(self, platform: Platform, state: SimState) -> None:
         self._state, self._name = state, platform.runbook.name
         # the others have nothing that a monitor keeps
-        self._kinds = [kind for kind in platform.kinds.values() if isinstance(kind, SimKind) and kind.store.placed]
+        kinds = [kind for kind in platform.kinds.values() if isinstance(kind, SimKind)]
+        self._kinds = [kind for kind in kinds if kind.store.placed or kind.store.watched]
         self._primaries: dict[str, str | None] = {}
 
     def next(self, *, identities: bool, views: bool) -> None:
         """Heartbeats and samples, and what else is due."""
         beats, samples = [], []
         for kind in self._kinds:
+            if not kind.store.placed:
+                samples += self._beside(kind, identities=identities, views=views)
+                continue
             if not (kind.store.replicated or identities):
                 continue
             seen = self._look(kind) if views or self._primaries.get(kind.name) is None else None
@@ -277,6 +284,18 @@ class _Rounds:
                     self._state.samples.keep_identities(self._name, kind.name, kind.identities(seen))
         with suppress(StateLost):
             self._state.samples.add(self._name, samples, beats)
+
+    def _beside(self, kind: SimKind, *, identities: bool, views: bool) -> list[LagSample]:
+        """What is kept of a component that is led by nobody: how far each side is behind, how many there were, what both sides held."""
+        if kind.store.two_way:
+            return [kind.sample(None)]
+        if views:
+            kind.view()
+        if identities and isinstance(kind.store, Secrets):
+            with suppress(StepError, StateLost):
+                for found in [kind.identities(region) for region in kind.store.regions]:  # both, or neither
+                    self._state.samples.keep_identities(self._name, kind.name, found)
+        return []
 
     def _look(self, kind: SimKind) -> str | None:
         seen = kind.view().primary

@@ -13,9 +13,10 @@ from pydantic import BaseModel, ValidationError
 from dr.config.problems import Problems, dotted, suggest
 from dr.config.source import Place, Source, Value, read
 from dr.config.translate import NAME_EXPECTED, WRITTEN, note
+from dr.config.worlds import BROUGHT, OURS, is_known, known
 from dr.errors import DrError, FileError, StateUnreadable, UsageError
 from dr.model.base import Json
-from dr.model.runbook import NAME, Component, KindConfig, Runbook
+from dr.model.runbook import NAME, Component, InWorlds, KindConfig, Runbook
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -169,10 +170,17 @@ class _Reader:
             settings = {key: value for key, value in item.items() if key not in _OURS}
             model = self.kinds.config(kind)
             config = self._parsed(model, settings, place, settings)
+            self._check_worlds(config, place)
         # validated even where the settings are wrong, so that one reading finds everything
         parts = {**common, "name": name, "kind": str(kind), "config": config or KindConfig()}
         component = self._parsed(Component, parts, place, item)
         return component if config is not None else None
+
+    def _check_worlds(self, config: KindConfig | None, place: tuple[str, ...]) -> None:
+        """Packages bring worlds, too; the names of ours are looked up without asking who does."""
+        for index, world in enumerate(config.worlds if isinstance(config, InWorlds) else ()):
+            if world not in OURS and not is_known(world):
+                self.problems.add((*place, "worlds", index), "unknown world" + suggest(world, ("live", *known())), hint=BROUGHT)
 
     def _parsed(self, model: type[Model], parts: Mapping[str, object], place: tuple[str, ...], written: Value) -> Model | None:
         try:

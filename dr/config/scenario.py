@@ -12,7 +12,7 @@ from dr.config.problems import Problems, suggest
 from dr.config.runbook import Kinds, load_runbook
 from dr.config.source import Place, Value, read
 from dr.config.translate import WRITTEN, note
-from dr.config.worlds import is_known, known
+from dr.config.worlds import BROUGHT, is_known, known
 from dr.model.base import parse_duration
 from dr.model.scenario import Scenario
 from dr.model.words import Guard
@@ -20,8 +20,11 @@ from dr.model.words import Guard
 _TARGETS = ("kill", "freeze", "thaw", "cut", "bring_back", "spoil", "slow")
 
 
-def load_scenario(path: Path, kinds: Kinds | None = None) -> Scenario:
+def load_scenario(path: Path, kinds: Kinds | None = None, *, world: str = "") -> Scenario:
     """Reads a scenario and checks it against its runbook.
+
+    Args:
+        world: in which it is played, where that was said otherwise; the scenario's own may then be one that nobody has brought.
 
     Raises:
         FileError: everything that is wrong with it, sorted by line; or what is wrong with its runbook.
@@ -35,7 +38,7 @@ def load_scenario(path: Path, kinds: Kinds | None = None) -> Scenario:
         scenario = Scenario.model_validate(source.data, context=WRITTEN)
     except ValidationError as error:
         note(problems, error.errors(), Scenario, source.data)
-    _check_words(problems, source.data)
+    _check_words(problems, source.data, world)
     problems.raise_if_any()
     assert scenario is not None, "no problem, hence a scenario"
     runbook = runbook_path(path, scenario)
@@ -68,11 +71,10 @@ def runbook_path(path: Path, scenario: Scenario) -> Path:
     return short if short.resolve() == joined.resolve() else joined  # ".." behind a symbolic link leads elsewhere
 
 
-def _check_words(problems: Problems, data: Value) -> None:
+def _check_words(problems: Problems, data: Value, played_in: str) -> None:
     world = data.get("world") if isinstance(data, Mapping) else None
-    if isinstance(world, str) and not is_known(world):
-        hint = "others come with a package: its entry points in the group dr.worlds"
-        problems.add(("world",), "unknown world" + suggest(world, known()), hint=hint)
+    if isinstance(world, str) and not played_in and not is_known(world):
+        problems.add(("world",), "unknown world" + suggest(world, known()), hint=BROUGHT)
     acceptable = [guard.value for guard in Guard if guard.acceptable]
     for index, act in enumerate(_maps(data, "acts")):
         loss = act.get("accept_data_loss")

@@ -19,6 +19,8 @@ GROUP = "dr.worlds"
 DRILLED = ("lab", "sim")
 """Our own worlds of drills."""
 OURS = ("live", *DRILLED)
+BROUGHT = f"others come with a package: its entry points in the group {GROUP}"
+"""For who names a world that is not there."""
 
 
 def known() -> tuple[str, ...]:

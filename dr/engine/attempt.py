@@ -148,10 +148,12 @@ def _may_promote(context: AttemptContext, seen: Seen, result: Attempted) -> bool
 
 
 def _until_held(operation: Operation, context: AttemptContext) -> Seen:
-    """Reads again until it holds, went wrong, was cancelled or the deadline has passed; short waits first."""
+    """Reads again until it holds, went wrong, was cancelled or its time has passed; short waits first."""
+    settles = context.step.settles
+    until = context.deadline if settles is None else min(context.deadline, context.clock.monotonic() + settles.total_seconds())
 
     def over(_state: tenacity.RetryCallState | None = None) -> bool:
-        return context.cancelled() or context.clock.monotonic() >= context.deadline
+        return context.cancelled() or context.clock.monotonic() >= until
 
     seen = operation.verify(context)
     if seen.look is not Look.NEEDED or over():

@@ -8,10 +8,12 @@ from datetime import datetime, timedelta
 
 from dr.engine.state import RunState, StepRun
 from dr.model.evidence import PredictedLate
-from dr.model.words import StepState, Verb
+from dr.model.words import SATISFIED, StepState, Verb
 
 _SERVICE = (Verb.REDIRECT, Verb.PROPAGATE, Verb.VERIFY_OUTSIDE)
 """Service is back when the last of these is done; what comes after does not count against the RTO."""
+_OVER = (*SATISFIED, StepState.FAILED, StepState.CANCELLED, StepState.UNDONE)
+"""Nothing more is expected of such a step."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,42 @@ def late(state: RunState, now: datetime) -> PredictedLate | None:
     plan = state.current_plan
     if not plan.intent.moves or state.rolling_back or any(isinstance(item, PredictedLate) for item in state.evidence):
         return None
-    expected = forecast(state, now)
     service = [step for step in state.steps.values() if step.spec.verb in _SERVICE and not state.passes(step)]
-    if not expected.late or expected.service_back is None or expected.began is None or not service:
+    if not service or _surely_in_time(state, now):
+        return None
+    expected = forecast(state, now)
+    if not expected.late or expected.service_back is None or expected.began is None:
         return None
     return PredictedLate(
         at=now, rto=plan.rto, deadline=expected.began + plan.rto, service_back=expected.service_back, waits_for=_held_by(state, service[-1])
     )
+
+
+def _surely_in_time(state: RunState, now: datetime) -> bool:
+    """Even with one open step after the other the RTO is kept. It is asked every few seconds, and that is nearly always the answer."""
+    began = _began_at_first(state, now)
+    if began is None:
+        return False
+    latest, left = now, timedelta(0)
+    for step in state.steps.values():
+        if step.state in _OVER:
+            if step.ended_at is not None and step.ended_at > latest:
+                latest = step.ended_at
+        else:
+            left += step.spec.estimate
+            if step.started_at is not None and step.started_at > latest:
+                latest = step.started_at
+    return latest + left - began <= state.current_plan.rto
+
+
+def _began_at_first(state: RunState, now: datetime) -> datetime | None:
+    """As ``_began``, or before it: what a planned move has not frozen yet, it does not freeze before now."""
+    if state.outage_began is None and state.current_plan.intent.planned:
+        for verb in (Verb.FREEZE, Verb.FENCE):
+            steps = [step for step in state.steps.values() if step.spec.verb is verb]
+            if steps:
+                return min(step.started_at or min(now, step.ended_at or now) - step.spec.estimate for step in steps)
+    return state.outage_began or state.started_at
 
 
 def _held_by(state: RunState, step: StepRun) -> str:
@@ -72,7 +103,7 @@ def elapsed(step: StepRun, now: datetime) -> timedelta | None:
 
 
 def _finish(step: StepRun, ready: datetime, now: datetime) -> datetime:
-    if step.state.satisfied or step.state in (StepState.FAILED, StepState.CANCELLED, StepState.UNDONE):
+    if step.state in _OVER:
         return step.ended_at or now
     if step.started_at is not None and step.state.active:
         return max(step.started_at + step.spec.estimate, now)

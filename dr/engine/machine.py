@@ -119,7 +119,7 @@ def _resumed(state: RunState, event: Resumed, at: datetime) -> None:
             _step_to(state, step, Trigger.CRASH)
         elif step.state in (StepState.FAILED, StepState.CANCELLED) and not state.passes(step) and not state.rolling_back:
             _step_to(state, step, Trigger.AGAIN)
-        elif step.state in (StepState.DONE, StepState.ALREADY) and state.fences_for_later(step):
+        elif step.state in (StepState.DONE, StepState.ALREADY) and state.ages(step):
             _step_to(state, step, Trigger.LOOK_AGAIN)
         if state.rolling_back and step.state is StepState.PENDING:
             _step_to(state, step, Trigger.DROP)

@@ -17,7 +17,7 @@ from dr.engine import forecast, machine
 from dr.engine.attempt import Attempted, attempt, take_back
 from dr.engine.state import Again, AskApproval, Command, EndRun, RunState, Start, StepRun, Stop, Undo
 from dr.engine.threads import OsThreads
-from dr.errors import IllegalTransition, LeaseLost, NotThere
+from dr.errors import IllegalTransition, LeaseLost, NotThere, Refused
 from dr.model.events import (
     Accepted,
     Approved,
@@ -232,7 +232,11 @@ class Runner:
             return
         turn, self._turn = self._turn, None
         if self._state.status is not RunStatus.ENDED:  # else the machine refuses it
-            self._operations = self._replan(turn.plan) if self._replan else self._operations
+            try:
+                self._operations = self._replan(turn.plan) if self._replan else self._operations
+            except Refused as error:  # another version's plan: the run stays as it is, and this is no refusal of what was done so far
+                self._say("", f"refused: {error.message}")
+                return
             self._timers.clear()
             self._held_back.clear()
         self._apply(turn, rows)

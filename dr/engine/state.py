@@ -11,7 +11,7 @@ from dr.errors import IllegalTransition, NotThere
 from dr.model.events import RunStarted, StepEnded, Turned
 from dr.model.evidence import Attested, Evidence, Fenced
 from dr.model.plan import Acceptance, Backoff, Plan, StepSpec
-from dr.model.words import ACTIVE, SATISFIED, ClockKind, FenceState, Outcome, RunOutcome, RunStatus, StepState, Verb
+from dr.model.words import ACTIVE, SATISFIED, ClockKind, FenceState, Guard, Outcome, RunOutcome, RunStatus, StepState, Verb
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,10 +196,23 @@ class RunState:
 
     @property
     def past_no_return(self) -> bool:
-        """An irreversible step has acted, or may have."""
-        return self.no_return or any(
-            step.spec.irreversible and (step.look_first or step.state is StepState.RUNNING) for step in self.steps.values()
-        )
+        """An irreversible step has acted, or may have; or it was found done, and what stands on it has acted: taken back, that would lead
+        to what is not primary any more."""
+        irreversible = [step for step in self.steps.values() if step.spec.irreversible]
+        if self.no_return or any(step.look_first or step.state is StepState.RUNNING for step in irreversible):
+            return True
+        found = [step.spec.id for step in irreversible if step.state is StepState.ALREADY]
+        return any(self.steps[name].to_undo for name in self._standing_on(found))
+
+    def _standing_on(self, names: Iterable[str]) -> set[str]:
+        """What waits for these steps, also through others."""
+        reached: set[str] = set()
+        ahead = list(names)
+        while ahead:
+            more = set(self.dependents.get(ahead.pop(), ())) - reached
+            reached |= more
+            ahead += more
+        return reached
 
     @property
     def rolls_back(self) -> bool:
@@ -231,12 +244,17 @@ class RunState:
         self.evidence.extend(event.evidence)
         self.try_owed([step.spec.id])
 
-    def fences_for_later(self, step: StepRun) -> bool:
-        """A fence on which its component still has to be promoted."""
-        if step.spec.verb is not Verb.FENCE or self.rolling_back:
+    def ages(self, step: StepRun) -> bool:
+        """What it found may not be so any more by the time that its run goes on, and something still stands on it.
+
+        A fence or a drain on which its component has to be promoted; a fence that nobody acknowledged and nobody accepted as a split, and
+        what may run in one region only waits for it.
+        """
+        if step.spec.verb not in (Verb.FENCE, Verb.DRAIN) or self.rolling_back:
             return False
-        promotions = (other for other in self.steps.values() if other.spec.verb is Verb.PROMOTE and step.spec.id in other.spec.needs)
-        return any(not self.passes(other) for other in promotions)
+        waiting = {self.steps[name].spec.verb for name in self.dependents.get(step.spec.id, ()) if not self.passes(self.steps[name])}
+        split = any(item.guard is Guard.FENCE for item in self.acceptances)
+        return Verb.PROMOTE in waiting or (Verb.START in waiting and not split and self.owes(step))
 
     def has_spoken(self, actor: str, step: StepRun) -> bool:
         """Whether a person asked for this run, or let an approval beside ``step`` pass already: two people are two people."""
@@ -271,7 +289,7 @@ class RunState:
         self._lay_out(event.plan, kept)
         if event.look_again:
             for step in self.steps.values():
-                if step.state in (StepState.DONE, StepState.ALREADY) and self.fences_for_later(step):
+                if step.state in (StepState.DONE, StepState.ALREADY) and self.ages(step):
                     step.state, step.look_first = StepState.PENDING, True
                     step.renew_budget()
             self.recount()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -106,18 +107,23 @@ class ComponentView(Frozen):
 
     @property
     def primary(self) -> str | None:
-        """The region that takes writes: observed, never configured; None when nobody does, or it is unclear.
+        """See ``leading``."""
+        return leading(self.regions)
 
-        Of two that take writes it is the one with the greater epoch: the other one is an old primary that came back, whose
-        writes are divergence. Without epochs it is unclear.
-        """
-        primaries = [name for name, view in self.regions.items() if view.role is Role.PRIMARY]
-        if len(primaries) < 2:
-            return primaries[0] if primaries else None
-        epochs = {name: self.regions[name].epoch for name in primaries}
-        newest = max((epoch for epoch in epochs.values() if epoch is not None), default=None)
-        leading = [name for name, epoch in epochs.items() if epoch == newest]
-        return leading[0] if None not in epochs.values() and len(leading) == 1 else None
+
+def leading(regions: Mapping[str, RegionView]) -> str | None:
+    """The region that takes writes: observed, never configured; None when nobody does, or it is unclear.
+
+    Of two that take writes it is the one with the greater epoch: the other one is an old primary that came back, whose
+    writes are divergence. Without epochs it is unclear.
+    """
+    primaries = [name for name, view in regions.items() if view.role is Role.PRIMARY]
+    if len(primaries) < 2:
+        return primaries[0] if primaries else None
+    epochs = {name: regions[name].epoch for name in primaries}
+    newest = max((epoch for epoch in epochs.values() if epoch is not None), default=None)
+    ahead = [name for name, epoch in epochs.items() if epoch == newest]
+    return ahead[0] if None not in epochs.values() and len(ahead) == 1 else None
 
 
 def slow_clock(slow: timedelta) -> str:

@@ -40,6 +40,8 @@ class StepSpec(Frozen):
 
     estimate: how long it is expected to take (declared by the kind, then learned: the median of earlier runs).
     budget: the longest it may take over all attempts before it counts as failed.
+    settles: once its act has returned it holds within this, or it is looked at afresh and, where needed, done again; None: within the
+        budget, as what the far side does by itself for hours.
     needs: ids of steps that must be satisfied first.
     irreversible: cannot be undone; shown with ``!``. ``undoable``: has an undo that a rollback may run.
     optional: its failure is a deviation and does not stop the run (best-effort work such as fencing in a dead region).
@@ -57,6 +59,7 @@ class StepSpec(Frozen):
     needs: tuple[str, ...] = ()
     estimate: Duration = timedelta(seconds=1)
     budget: Duration = timedelta(minutes=5)
+    settles: Duration | None = None
     max_attempts: int = Field(5, ge=1)
     backoff: Backoff = Backoff()
     irreversible: bool = False

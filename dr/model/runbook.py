@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SerializeAsAny, model_validator
+from pydantic import Field, SerializeAsAny, StringConstraints, model_validator
 
 from dr.model.base import Duration, Frozen
 
@@ -68,6 +68,14 @@ class Objectives(Frozen):
 
 class KindConfig(Frozen):
     """Base of every kind's own settings."""
+
+
+class InWorlds(KindConfig):
+    """Base of the settings of kinds that reach people or programs of others: a drill touches nothing outside its world (I12)."""
+
+    worlds: tuple[Annotated[str, StringConstraints(pattern=NAME)], ...] = Field(
+        ("live",), description="where it really acts: live, lab, sim, or a world that a package brings; anywhere else it only says so"
+    )
 
 
 class Component(Frozen):

@@ -11,7 +11,7 @@ from dr.engine.state import StepRun
 from dr.model.base import between, seconds
 from dr.model.events import OutageKnownFrom, RunStarted, Turned
 from dr.model.report import CriticalPath, RtaBreakdown, Stamps
-from dr.model.words import FenceState, StepState, Verb
+from dr.model.words import FenceState, Role, StepState, Verb
 from dr.report.history import History
 
 _DONE = (StepState.DONE, StepState.ALREADY)
@@ -37,7 +37,8 @@ def outage_began(history: History) -> datetime | None:
     """When service ended: what was known at the start; planned: the first freeze that acted (else the first fence).
 
     A failover of a primary that was still healthy takes service away itself: with its fence, where that was acknowledged; else not
-    before it tried, and the RTA is a bound. Where the fence finds it stopped, it was last there when it was looked at.
+    before it tried, and the RTA is a bound. Where the fence finds it stopped, it was last there when it was looked at. Of one that was
+    silent already a fence says nothing: it may have been away for long, and be back by then.
     """
     if not history.state.current_plan.intent.moves:
         return None  # a re-protect takes nothing away
@@ -46,7 +47,7 @@ def outage_began(history: History) -> datetime | None:
         candidates.append(history.first_act(Verb.FREEZE) or history.first_act(Verb.FENCE))
     known = [moment for moment in candidates if moment is not None]
     fenced = any(fact.state is FenceState.FENCED for fact in history.fences())
-    if not known and (fenced or served_at_first(history)):
+    if not known and served_at_first(history):
         moment = history.first_act(Verb.FENCE)
         if moment is None and fenced:  # it was found stopped: it went between the look at it and the fence
             moment = max((view.at for view in history.started.plan.views if view.primary is not None), default=None)
@@ -64,9 +65,11 @@ def dated_by(history: History) -> OutageKnownFrom:
 
 
 def served_at_first(history: History) -> bool:
-    """The source took the writes of every component when it was decided."""
+    """The source took the writes of every component when it was decided; names that still led to what was dead are no service."""
     plan = history.started.plan
-    return {view.primary for view in plan.views if view.primary is not None} == {plan.source}
+    data = (view.regions[plan.source].role for view in plan.views if view.lag is not None and plan.source in view.regions)
+    primaries = {view.primary for view in plan.views if view.primary is not None}
+    return primaries == {plan.source} and all(role is Role.PRIMARY for role in data)
 
 
 def _end_of(history: History, verb: Verb) -> datetime | None:

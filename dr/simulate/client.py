@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from dr.providers.sim.aws.traffic import Platform
 from dr.providers.sim.database import Database, Span
 from dr.providers.sim.deployments import Deployments
 from dr.providers.sim.names import Names
@@ -79,13 +80,14 @@ class OutsideClient:
     """Writes from ``begin`` on, and an agent that polls the first Deployment by its remote-execution name.
 
     Args:
+        deployments: who takes the writes; without any the platform behind the names.
         hostnames: of each Deployment by its id, the remote-execution name last.
         rate: writes a second through each name.
         keeps: how long it keeps addresses, in seconds; None: as long as their TTL says.
     """
 
     def __init__(
-        self, world: World, deployments: Deployments, names: Names, hostnames: Mapping[str, Sequence[str]], rate: float,
+        self, world: World, deployments: Deployments | Platform, names: Names, hostnames: Mapping[str, Sequence[str]], rate: float,
         keeps: float | None,
     ) -> None:  # fmt: skip
         self.world, self.deployments, self.zone, self.hostnames = world, deployments, names, hostnames
@@ -100,7 +102,8 @@ class OutsideClient:
     @property
     def database(self) -> Database:
         """Where writes are committed."""
-        return self.deployments.database
+        store = self.deployments
+        return store.databases[0] if isinstance(store, Platform) else store.database
 
     # --- looking ------------------------------------------------------------------------------------------------------
 
@@ -115,13 +118,22 @@ class OutsideClient:
 
     def _read(self) -> _Shape:
         """As it is this very moment."""
-        world, store = self.world, self.deployments
         serves = {}
-        for region, runtime in store.runtimes.items():
-            if runtime.up and not runtime.frozen and world.regions[region].alive and self.database.writable(region):
-                serves[region] = (self.database.copies[region].timeline, runtime.ready_at)
+        for region in self.world.regions:
+            ready = self._ready(region)
+            if ready is not None:
+                serves[region] = (self.database.copies[region].timeline, ready)
         zone = self.zone
         return _Shape(serves, [(dict(zone.leads[item]), zone.ttls[item]) for item in zone.leads if zone.answers(item)])
+
+    def _ready(self, region: str) -> float | None:
+        """Since when a region takes writes, in seconds of the world; None: it does not."""
+        store = self.deployments
+        if isinstance(store, Platform):
+            return 0.0 if store.serves(region) else None
+        runtime = store.runtimes[region]
+        takes = runtime.up and not runtime.frozen and self.world.regions[region].alive and self.database.writable(region)
+        return runtime.ready_at if takes else None
 
     def _fare(self, name: _Name, since: float, until: float) -> None:
         """How the writes of one name fared between two looks."""

@@ -37,7 +37,8 @@ class StoredRun:
     """One run: its records, and what the list of runs says of it.
 
     end: where its chain ends; not where the records end when their tail was cut.
-    trusted: so many records from the first one are verified, and were not damaged since.
+    trusted: so many records from the first one are verified, and were not damaged since. broken: how many records there were when they
+    were last found not to hold, where the list said that they end, and what is wrong; they are not what they were once one is damaged.
     """
 
     run_id: str
@@ -46,20 +47,31 @@ class StoredRun:
     records: list[StoredRecord]
     end: End
     trusted: int = 0
+    broken: tuple[int, End, Break] | None = None
 
     def since(self, seq: int) -> list[StoredRecord]:
         """The records with at least that seq, in order, unverified. Records can be missing, so a seq is not a place."""
         return self.records[bisect_left(self.records, seq, key=lambda record: record.seq) :]
 
     def first_break(self, start: End, rows: Sequence[StoredRecord]) -> Break | None:
-        """As ``dr.store.chain.first_break`` for rows that follow ``start``; what was verified before is not hashed again."""
+        """As ``dr.store.chain.first_break`` for rows that follow ``start``; what was verified before, or found broken, is not hashed
+        again: a monitor that looks every few seconds would read 800 records each time."""
+        whole = start == START and len(rows) == len(self.records)
+        if whole and self.broken is not None and self.broken[:2] == (len(rows), self.end):
+            return self.broken[2]
         joins = start.seq <= self.trusted
         if joins and start.seq < self.trusted:
             rows, start = rows[self.trusted - start.seq :], _end(self.records[self.trusted - 1])
         broken = first_break(start, rows, self.end)
         if broken is None and joins:
             self.trusted = len(self.records)
+        elif broken is not None and whole:
+            self.broken = len(rows), self.end, broken
         return broken
+
+    def changed(self) -> None:
+        """Its records are not those that were verified."""
+        self.trusted, self.broken = 0, None
 
 
 class StoredLease(NamedTuple):
@@ -131,6 +143,7 @@ class Disk:
 
     def __init__(self, directory: Path = Path("state")) -> None:
         self.directory = directory
+        self.journal, self.lease, self.inbox, self.samples = (directory / f"{name}.db" for name in ("journal", "lease", "inbox", "samples"))
         self.full = self.broken = self.read_only = False
         self.damages = 0
         self.originals: dict[str, dict[int, StoredRecord]] = {}
@@ -188,7 +201,7 @@ class Disk:
         run = self.runs[run_id]
         kept = self.originals.pop(run_id, {})
         run.records = sorted([*kept.values(), *(item for item in run.records if item.seq not in kept)], key=lambda item: item.seq)
-        run.trusted = 0
+        run.changed()
 
     def broken_list(self) -> str | None:
         """The first run whose first record does not fit it, in words; None where all do. Free while nothing was damaged."""
@@ -221,7 +234,7 @@ class Disk:
         return run
 
     def _damaged(self, run: StoredRun) -> None:
-        run.trusted = 0
+        run.changed()
         self.damages += 1
 
 

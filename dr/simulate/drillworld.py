@@ -12,7 +12,9 @@ from typing import ClassVar
 from dr.model.scenario import Fault, Workload
 from dr.model.truth import CleanUp, Truth
 from dr.ports import Clock
+from dr.providers.sim.aws.traffic import Everywhere, Platform
 from dr.providers.sim.deployments import Deployments
+from dr.providers.sim.furniture import PARTS
 from dr.providers.sim.names import Names
 from dr.providers.sim.objects import Objects, called, count
 from dr.providers.sim.process import Process
@@ -71,13 +73,16 @@ class SimDrillWorld:
         """Furnishes the world and lets it run for a moment."""
         world = self._stage.world
         world.stores.update(self._furnish(workload))
-        deployments = next(store for store in world.stores.values() if isinstance(store, Deployments))
         names = next(store for store in world.stores.values() if isinstance(store, Names))
+        made = next((store for store in world.stores.values() if isinstance(store, Deployments)), None)
+        served = names.platform if made is None and isinstance(names, Everywhere) else None
+        assert made is not None or served is not None, "``hits.beyond`` refuses a scenario in which nobody takes writes"
+        ids = made.ids if made is not None else [f"d-{number:03d}" for number in range(1, 1 + max(1, len(names.hostnames) // len(PARTS)))]
         ttl = workload.ttl.total_seconds()
         names.ttl, names.ttls = ttl, dict.fromkeys(names.ttls, ttl)
         keeps = None if workload.client_caches is None else workload.client_caches.total_seconds()
-        hostnames = _shared_out(names.hostnames, deployments.ids)
-        self._client = OutsideClient(world, deployments, names, hostnames, self._rate(workload.deployments), keeps)
+        hostnames = _shared_out(names.hostnames, ids)
+        self._client = OutsideClient(world, made or served or Platform(), names, hostnames, self._rate(workload.deployments), keeps)
         self._hits = Hits(world, self._client)
         self._clock.sleep(_WARM)
 

@@ -14,8 +14,10 @@ from dr.simulate.survey import Tally, values
 
 _ONLY_WAITS = (Verb.PROPAGATE, Verb.WAIT)
 _PROOF = (Verb.PROMOTE, Verb.VERIFY_INSIDE)
-_WANTED = {"oci-registry": "images", "vault-kv": "secrets"}
-"""What Deployments cannot start without, by the kind that looks after it."""
+_WANTED = {"images": ("oci-registry", "aws.ecr"), "secrets": ("vault-kv", "aws.secretsmanager", "aws.ssm-parameters")}
+"""What Deployments cannot start without, and the kinds that look after it."""
+_NOT_DEPLOYMENTS = ("aws.lambda-event-source",)
+"""What starts and needs none of it."""
 
 
 def flaws(runbook: Runbook, plans: Mapping[Intent, Plan], found: Tally) -> tuple[Flaw, ...]:
@@ -80,11 +82,11 @@ def _needs(runbook: Runbook, plan: Plan, found: Tally) -> Iterator[Flaw]:
     """I13: what a Deployment needs is there before it starts; somebody must look."""
     for name in runbook.components:
         starts = _of(plan, name, Verb.START)
-        if not starts:
+        if not starts or runbook.components[name].kind in _NOT_DEPLOYMENTS:
             continue
         needed = _needed(runbook, name)
-        for kind, what in _WANTED.items():
-            there = [other for other, item in runbook.components.items() if item.kind == kind]
+        for what, kinds in _WANTED.items():
+            there = [other for other, item in runbook.components.items() if item.kind in kinds]
             if any(other in needed for other in there):
                 continue
             if there:
@@ -92,7 +94,7 @@ def _needs(runbook: Runbook, plan: Plan, found: Tally) -> Iterator[Flaw]:
                 fix = f"components.{name}.needs: [{', '.join((*runbook.components[name].needs, *there))}]"
             else:
                 text = f"nobody looks whether the {what} of {name} are in the target: that one is nowhere shows only at the start"
-                fix = f"a component of kind {kind}, in the needs of {name}"
+                fix = f"a component of kind {kinds[0]}, in the needs of {name}"
             yield Flaw(
                 name="unchecked-need", component=name, steps=_ids(starts), intents=(Intent.FAILOVER, Intent.SWITCHOVER), text=text, fix=fix,
                 stories=found.counts["guard", Guard.PREREQUISITES.value, "stories"], of=found.stories,

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from dr.errors import UsageError
 from dr.model.scenario import Fault, LinkFault, Scenario, Slow, Spoil, Target
+from dr.providers.sim.aws.traffic import Checks, Zone
 from dr.providers.sim.certificates import Certificates
 from dr.providers.sim.database import Database
 from dr.providers.sim.deployments import Deployments
@@ -20,7 +21,13 @@ from dr.providers.sim.world import Effect, Way, World
 S = TypeVar("S")
 Place = tuple[str | int, ...]
 _AGENT, _SYNC = "agent", "log-sync"
-_NEEDED = ("airflow-deployments", "dns-records")
+_NEEDED = (
+    ("airflow-deployments", "aws.aurora-global-database", "aws.rds-read-replica"),
+    ("dns-records", "aws.arc-routing-control", "aws.route53-health-check", "aws.route53-records"),
+)
+"""Of each one: what takes the outside client's writes, and what leads it there."""
+_PLANES = "control-planes"
+"""Those of AWS that live in us-east-1 only."""
 _ALWAYS = ("postgres", "dns", "runtime")
 _EXTRA: Mapping[str, str] = {"openbao": "vault-kv", "registry": "oci-registry"}
 """Servers of a region, with the kind that stands on them."""
@@ -45,11 +52,13 @@ def beyond(scenario: Scenario, kinds: Collection[str]) -> Iterator[tuple[Place, 
     Args:
         kinds: those of the runbook's components.
     """
-    for kind in _NEEDED:
-        if kind not in kinds:
-            yield ("runbook",), f"it has no component of kind {kind}: the outside client of a simulated world would have nobody to write to"
+    for any_of in _NEEDED:
+        if not {*any_of} & {*kinds}:
+            who = "the outside client of a simulated world would have nobody to write to"
+            yield ("runbook",), f"it has no component of kind {any_of[0]}: {who}"
     inside = (*_ALWAYS, *(name for name, kind in _EXTRA.items() if kind in kinds))
-    outside = (_AGENT, *((_SYNC,) if "s3-bucket" in kinds else ()))
+    planes = (_PLANES,) if any(kind.startswith("aws.") for kind in kinds) else ()
+    outside = (_AGENT, *((_SYNC,) if "s3-bucket" in kinds else ()), *planes)
     able = [what for what, (needed, _) in _SPOILS.items() if needed & set(kinds)]
     for index, fault in enumerate(scenario.timeline):
         place: Place = ("timeline", index, fault.kind)
@@ -98,6 +107,8 @@ class Hits:
         if target.region is None:
             if target.server == _AGENT:
                 self._agent.end_agent()
+            elif target.server == _PLANES:
+                self._planes(answer=False)
             else:
                 self._stop_sync(loses_its_place=True)
             return
@@ -107,6 +118,12 @@ class Hits:
             self._world.lose(region)
             return
         self._stop_server(region, target.server)
+
+    def _planes(self, *, answer: bool) -> None:
+        """What only edits need: health and routing controls go on."""
+        for store in self._world.stores.values():
+            if isinstance(store, (Zone, Checks)):
+                store.edits = lambda: answer
 
     def _stop_server(self, region: str, server: str) -> None:
         if server == "postgres":
@@ -124,6 +141,8 @@ class Hits:
         if target.region is None:
             if target.server == _AGENT:
                 self._agent.begin_agent()
+            elif target.server == _PLANES:
+                self._planes(answer=True)
             else:
                 self._start_sync()
             return

@@ -66,7 +66,7 @@ class Outside:
 
     def __init__(self, story: Story) -> None:
         self.away: float | None = None if story.plot == "planned" else story.disaster
-        self.ends: dict[str, dict[str, float]] = {"write-outside": {}, "redirect": {}, "promote": {}}
+        self.ends: dict[str, dict[str, float]] = {"write-outside": {}, "seen-outside": {}, "redirect": {}, "promote": {}}
         self._begin, self._planned = story.disaster, story.plot == "planned"
         self._stage: Stage | None = None
         self._home = ""

@@ -25,7 +25,7 @@ class MemorySamples:
     """``dr.ports.SampleStore`` of one process. Raises StateLost where it cannot be written."""
 
     def __init__(self, disk: Disk, process: Process) -> None:
-        self.path = disk.directory / "samples.db"
+        self.path = disk.samples
         self._disk, self._process = disk, process
 
     def add(self, runbook: str, samples: Iterable[LagSample], beats: Iterable[Beat] = ()) -> None:

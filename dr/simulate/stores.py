@@ -29,7 +29,7 @@ class MemoryJournal:
     """
 
     def __init__(self, disk: Disk, process: Process, point: Callable[[str], None] = lambda _name: None) -> None:
-        self.path = disk.directory / "journal.db"
+        self.path = disk.journal
         self._disk, self._process, self._point = disk, process, point
         self._written: dict[str, End] = {}
         self._read: dict[str, End] = {}
@@ -173,7 +173,7 @@ class MemoryLease(lease.Keeper):
         silent: dict[str, lease.Mark] | None = None,
     ) -> None:
         super().__init__(process.clock, lasts=lasts, patient=patient, silent=silent)
-        self.path = disk.directory / "lease.db"
+        self.path = disk.lease
         self._disk, self._process = disk, process
 
     def acquire(self, runbook: str, run_id: str, holder: str) -> int:
@@ -257,7 +257,7 @@ class MemoryInbox:
     """``dr.ports.InboxStore`` of one process. Raises StateLost where it cannot be written, as ``SqliteInbox``."""
 
     def __init__(self, disk: Disk, process: Process) -> None:
-        self.path = disk.directory / "inbox.db"
+        self.path = disk.inbox
         self._disk, self._process = disk, process
         self._taken: dict[str, int] = {}
         self._unconfirmed: set[str] = set()

@@ -27,7 +27,9 @@ from tests.aws.names import name_server, of_zone
 
 ROOT = Path(__file__).parents[2]
 REGIONS = ("us-west-2", "eu-west-1")
-ADDRESSES = ("127.0.91.1", "127.0.92.1")
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+ADDRESSES = (f"127.0.{91 + 2 * _WORKER}.1", f"127.0.{92 + 2 * _WORKER}.1")
+"""Of the doors: each worker of a parallel test run has its own."""
 PORT = 18443
 REPLICATED = {"metadata-db", "sessions", "task-logs", "dags"}
 

@@ -221,6 +221,29 @@ def test_reprotect_keeps_the_old_volume_before_it_follows(rig: Rig, aurora: Auro
     assert not [call for call in pair.emulator.calls("rds") if not call.operation.startswith("Describe")]
 
 
+def test_the_old_volume_is_waited_for_where_aurora_has_not_come_to_it(rig: Rig, aurora: AuroraGlobalDatabase, pair: Pair) -> None:
+    """East answers, and is a reader by the global database's word; what only it had is not kept before Aurora has taken its snapshot."""
+    pair.emulator.set_seconds("rds.resync", seconds=60)
+    try:
+        pair.emulator.lose(CODES["east"])
+        rig.run(aurora, Intent.FAILOVER)
+        pair.emulator.bring_back(CODES["east"])
+        rig.site.clock.sleep(5.5)
+        preserve = rig.step(aurora, Intent.REPROTECT, Verb.PRESERVE)
+        context = rig.context(preserve, Intent.REPROTECT)
+        assert rig.perform(rig.step(aurora, Intent.REPROTECT, Verb.FENCE), Intent.REPROTECT).look is Look.DONE
+        seen = preserve.operation.observe(context)
+        assert seen.look is Look.NEEDED and "has not come to the old volume" in seen.reason
+        with pytest.raises(Transient, match="no snapshot"):
+            preserve.operation.act(context)
+        pair.emulator.advance(61)
+        assert rig.perform(preserve, Intent.REPROTECT).look is Look.DONE
+    finally:
+        pair.emulator.set_seconds("rds.resync", seconds=0.2)
+    [kept] = [item for item in rig.evidence if isinstance(item, Preserved)]
+    assert "dr-preserved-" in kept.path
+
+
 def test_another_promotion_under_way_is_waited_for(rig: Rig, aurora: AuroraGlobalDatabase, pair: Pair) -> None:
     """Somebody asked a moment ago: the step sends nothing, and is done when that is."""
     pair.emulator.lose(CODES["east"])
@@ -277,3 +300,69 @@ def test_by_hand_is_the_very_call(aurora: AuroraGlobalDatabase, pair: Pair) -> N
         f"--region {CODES['west']} --profile {CODES['west']}"
     )
     assert "rds:FailoverGlobalCluster on " + arn in step.spec.permissions
+
+
+# --- by SQL -----------------------------------------------------------------------------------------------------------
+
+
+def by_sql(rig: Rig, pair: Pair, **more: object) -> AuroraGlobalDatabase:
+    """With ``sql`` whose endpoints take no connection."""
+    nowhere = {"east": "127.0.0.1", "west": "127.0.0.1"}
+    settings = {"database": "airflow", "user": "dr", "sslmode": "disable", "port": 9, "endpoints": nowhere, **more}
+    return rig.make(AuroraGlobalDatabase, "metadata-db", pair.settings(sql=settings))
+
+
+def test_where_the_secondary_cannot_be_read_cloudwatch_says_its_recovery_point(rig: Rig, pair: Pair) -> None:
+    """A warning says so, and what to correct; a failover goes on with what CloudWatch has."""
+    aurora = by_sql(rig, pair)
+    view = aurora.view()
+    [found] = [item for item in view.findings if "cannot be read in west itself" in item.fact]
+    assert (found.severity, found.region) == (Severity.WARNING, "west") and "sql.reader_endpoints.west" in found.fix
+    assert view.lag is not None and view.lag.state is Known.BOUND
+    assert rig.perform(rig.step(aurora, Intent.FAILOVER, Verb.PREPARE), Intent.FAILOVER).look is Look.DONE
+    point = [item for item in rig.evidence if isinstance(item, RecoveryPoint)][-1]
+    assert point.recovery_point is not None
+
+
+def test_a_failover_does_not_wait_for_a_recovery_point_that_nobody_says(rig: Rig, pair: Pair) -> None:
+    """CloudWatch in west is ill, too: unknown is for the guard to refuse, and for a person to accept."""
+    pair.emulator.fault(CODES["west"], "throttle", "cloudwatch:*")
+    try:
+        aurora = by_sql(rig, pair)
+        assert rig.perform(rig.step(aurora, Intent.FAILOVER, Verb.PREPARE), Intent.FAILOVER).look is Look.DONE
+    finally:
+        pair.emulator.clear_faults()
+    assert [item.recovery_point for item in rig.evidence if isinstance(item, RecoveryPoint)] == [None]
+
+
+def test_the_lag_is_that_of_users_transactions_where_there_is_such(rig: Rig, pair: Pair) -> None:
+    """AWS's own measure of what a failover loses; what replicates at all may be nearer than that."""
+    dimensions = {"DBClusterIdentifier": pair.clusters["west"]}
+    pair.emulator.set_metric(CODES["west"], "AWS/RDS", "AuroraGlobalDBRPOLag", dimensions, 40_000.0)
+    view = rig.make(AuroraGlobalDatabase, "metadata-db", pair.settings()).view()
+    assert view.lag is not None and view.lag.lag is not None and 40 <= view.lag.lag.total_seconds() < 165
+
+
+def test_what_needs_the_databases_gets_either_endpoint(rig: Rig, pair: Pair) -> None:
+    """The writer endpoint of a secondary is inactive: libpq is given both, the writer's first; so are people."""
+    readers = {"east": "reader-east.example", "west": "reader-west.example"}
+    writers = {"east": "writer-east.example", "west": "writer-west.example"}
+    aurora = by_sql(rig, pair, endpoints=writers, reader_endpoints=readers, port=5432)
+    assert aurora.psql("west", '"$database"').endswith('-h writer-west.example,reader-west.example -p 5432 -U dr -d "$database"')
+    step = rig.step(aurora, Intent.FAILOVER, Verb.VERIFY_INSIDE)
+    assert step.spec.by_hand.startswith(aurora.psql("west"))
+    assert "WRITER_ENDPOINT_IN_WEST" in rig.make(AuroraGlobalDatabase, "other", pair.settings()).psql("west")
+
+
+@pytest.mark.parametrize("action", ["cloudwatch:GetMetricData", "rds:DescribeDBClusterParameters", "cloudwatch:DescribeAlarmsForMetric"])
+def test_a_permission_that_hides_a_part_is_a_warning_and_the_roles_are_seen(rig: Rig, pair: Pair, action: str) -> None:
+    """What is only for findings or for the lag, refused: named with what to allow; nothing else is lost."""
+    pair.emulator.deny(action)
+    try:
+        view = rig.make(AuroraGlobalDatabase, "metadata-db", pair.settings()).view()
+    finally:
+        pair.emulator.clear_faults()
+    found = [item for item in view.findings if "a part is not known" in item.fact]
+    assert [(item.severity, item.region) for item in found] == [(Severity.WARNING, "east"), (Severity.WARNING, "west")]
+    assert all(f"allow {action} on " in item.fix for item in found)
+    assert {region: seen.role for region, seen in view.regions.items()} == {"east": Role.PRIMARY, "west": Role.SECONDARY}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -14,14 +14,19 @@ from pydantic import ValidationError
 from dr.cli.elsewhere import Drilled, inherited
 from dr.cli.main import run
 from dr.config import worlds
+from dr.config.runbook import load_runbook
 from dr.config.scenario import load_scenario
 from dr.config.settings import world
+from dr.engine.attempt import attempt
 from dr.errors import FileError, Refused, UsageError
 from dr.model.report import DrillReport
 from dr.model.words import Intent
+from dr.ports import AttemptContext
+from dr.providers.generic.command import Command
 from tests.aws.cloud import REGIONS, ROOT
 from tests.aws.database import LAG, Database, Standing, Write
 from tests.aws.drillworld import AwsEmulated
+from tests.aws.rig import Rig
 from tests.scenarios.files import of_worlds
 
 A, B = REGIONS
@@ -105,6 +110,54 @@ def test_a_world_that_nobody_brings_is_refused_with_those_that_there_are(capsys:
     assert "there is no world moon" in said and "one of: lab, sim" in said
     with pytest.raises(UsageError, match="DR_WORLD: there is no world aws-emulated"):
         world({"DR_WORLD": AwsEmulated.name})
+
+
+BESIDE = """
+apiVersion: dr/v1
+name: beside
+regions: {east: {aws: {region: us-west-2}}, west: {aws: {region: eu-west-1}}}
+home: east
+objectives: {rto: 1h, rpo: 15m}
+components:
+  tell: {kind: command, run: [touch, told], repeatable: true, worlds: [live, WORLD]}
+  people: {kind: notify, to: [{file: people.log}], worlds: [lab, WORLD]}
+  hook: {kind: aws.lambda, worlds: [WORLD], regions: {east: {function: hook}, west: {function: hook}}}
+"""
+
+
+@pytest.mark.usefixtures("brought")
+def test_what_acts_on_others_may_name_a_world_that_a_package_brings(tmp_path: Path) -> None:
+    """A command really runs in a drill there, and nowhere else that it does not name (I12)."""
+    path = tmp_path / "beside.yaml"
+    path.write_text(BESIDE.replace("WORLD", AwsEmulated.name))
+    runbook = load_runbook(path)
+    assert [getattr(item.config, "worlds", ()) for item in runbook.components.values()] == [
+        ("live", AwsEmulated.name), ("lab", AwsEmulated.name), (AwsEmulated.name,),
+    ]  # fmt: skip
+    for here, outcome, ran in (("sim", "already", False), (AwsEmulated.name, "done", True)):
+        site = Rig(tmp_path / here).site
+        tell = Command("tell", runbook.components["tell"].config, (), replace(site, world=here, base=tmp_path))
+        [step] = tell.steps(Intent.FAILOVER, "east", "west")
+        context = AttemptContext(
+            run_id="run-1", step=step.spec, intent=Intent.FAILOVER, source="east", target="west", number=1, key="key", epoch=1,
+            actor="test", clock=site.clock, deadline=site.clock.monotonic() + 20, evidence=(), acceptances=(),
+        )  # fmt: skip
+        assert (attempt(step.operation, context).outcome.value, (tmp_path / "told").exists()) == (outcome, ran)
+
+
+@pytest.mark.usefixtures("brought")
+@pytest.mark.parametrize("component", ["tell", "people", "hook"])
+def test_an_unknown_world_of_a_component_is_refused_with_those_that_there_are(component: str, tmp_path: Path) -> None:
+    """Where the runbook is read, with its line; not taken for a world in which nothing happens."""
+    path = tmp_path / "beside.yaml"
+    lines = BESIDE.replace("WORLD", AwsEmulated.name).splitlines()
+    number = next(number for number, line in enumerate(lines) if line.strip().startswith(f"{component}:"))
+    lines[number] = lines[number].replace(AwsEmulated.name, "mars")
+    path.write_text("\n".join(lines))
+    expected = rf"components\.{component}\.worlds\S*: unknown world; known: aws-emulated, lab, live, sim"
+    with pytest.raises(FileError, match=expected) as caught:
+        load_runbook(path)
+    assert "dr.worlds" in caught.value.hint and f":{number + 1}" in str(caught.value)
 
 
 @pytest.mark.usefixtures("brought")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -20,6 +21,7 @@ from dr.app.init.text import block, flow
 from dr.app.state import State
 from dr.config.outputs import schema_of
 from dr.errors import ExitCode, Refused
+from dr.providers.aws.aurora.config import Sql
 from dr.providers.aws.discover.ask import Ask
 from dr.providers.aws.discover.assemble import ORDER, assemble
 from dr.providers.aws.discover.found import Found, plain_name, prefixes, unique
@@ -173,6 +175,17 @@ def test_settings_are_those_of_the_platform(whole: Any, account: Account) -> Non
     assert found["nodes"]["if_unknown"] == 6 and found["services"]["regions"][HERE] == {"cluster": "airflow", "services": ["webservers"]}
     assert [found["events"]["regions"][region]["mappings"]["airflow-hooks"] for region in (HERE, THERE)] == list(platform.mappings)
     assert {name.partition(":")[0] for name in found["images"]["images"]} == set(platform.repositories)
+
+
+def test_what_a_person_adds_to_prove_writes_has_both_endpoints_of_each_side(whole: Any, account: Account) -> None:
+    """As RDS tells them: the reader's, because the writer's of a secondary is inactive; only the user is left to write."""
+    lines = whole["text"].splitlines()
+    first = next(number for number, line in enumerate(lines) if line.strip() == "# sql:")
+    block = itertools.takewhile(lambda line: line.strip().startswith("# "), lines[first:])
+    sql = Sql.model_validate(YAML(typ="safe").load("\n".join(line.strip().removeprefix("# ") for line in block))["sql"])
+    for code, name in ((HERE, "airflow-metadata-a"), (THERE, "airflow-metadata-b")):
+        [told] = account.aws.client("rds", code).describe_db_clusters(DBClusterIdentifier=name)["DBClusters"]
+        assert (sql.endpoints[code], sql.reader_endpoints[code]) == (told["Endpoint"], told["ReaderEndpoint"])
 
 
 def test_needs_follow_the_kinds(whole: Any) -> None:

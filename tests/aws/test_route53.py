@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -27,6 +28,7 @@ from dr.providers.aws.route53.sets import batches, moved, parsed
 from tests.aws.emulator import Emulator
 from tests.aws.names import FRESH_SECONDS, name_server, of_zone
 from tests.aws.rig import Rig
+from tests.store.build import HandClock
 
 EAST, WEST = "192.0.2.1", "198.51.100.1"
 NOWHERE = "127.0.0.1:9"
@@ -155,8 +157,32 @@ def test_a_failover_is_one_atomic_call_and_says_what_the_report_needs(rig: Rig, 
     assert (done.region, done.names, done.old_ttl, done.before[f"n00000.{zone.name} A"]) == ("west", 500, timedelta(seconds=1), (EAST,))
 
 
+def test_changes_are_paced_as_the_account_takes_them_and_that_is_foreseen(emulator: Emulator, tmp_path: Path, zone: Zone) -> None:
+    """An UPSERT counts twice: of 1,500 the first 500 go at once, the others wait for 90 changes a second; a refused call costs nothing."""
+    zone.simple(1_500)
+    clock = HandClock()
+    slow = Rig(tmp_path / "slow", emulator, clock=clock)
+    dns = slow.make(Route53Records, "dns", zone.settings())
+    [found] = [item.fact for item in dns.view().findings if "a move to west edits 1500" in item.fact]
+    assert "takes about 18 s" in found
+    redirect = slow.step(dns, Intent.FAILOVER, Verb.REDIRECT)
+    assert redirect.spec.estimate > timedelta(seconds=18)
+    emulator.fault("global", "refusal", "route53:ChangeResourceRecordSets", times=1, code="Throttling", status=400)
+    with pytest.raises(Transient, match="Throttling"):
+        slow.perform(redirect, Intent.FAILOVER, deadline=clock.monotonic() + 1800)
+    began = clock.monotonic()
+    assert slow.perform(redirect, Intent.FAILOVER, deadline=began + 1800).look is Look.DONE
+    assert 17 < clock.monotonic() - began < 25
+    assert set(map(tuple, zone.held().values())) == {(WEST,)}
+    slow.close()
+
+
 @pytest.mark.long
-def test_ten_thousand_records_are_twenty_calls_on_the_wire(rig: Rig, zone: Zone, emulator: Emulator) -> None:
+def test_ten_thousand_records_are_twenty_calls_on_the_wire(
+    rig: Rig, zone: Zone, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # how fast they go is another test's matter: an account takes three minutes for so many
+    monkeypatch.setattr("dr.providers.aws.route53.step.CHANGES", (1e6, 1_400))
     zone.simple(10_000)
     dns = rig.make(Route53Records, "dns", zone.settings())
     redirect = rig.step(dns, Intent.FAILOVER, Verb.REDIRECT)

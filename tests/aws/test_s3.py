@@ -563,3 +563,35 @@ def test_a_bucket_that_is_not_there_is_permanent(pair: Pair, rig: Rig) -> None:
 
 def test_a_beside_step_lists_nothing(rig: Rig, bucket: S3Bucket) -> None:
     assert isinstance(rig.step(bucket, Intent.SWITCHOVER, Verb.FOLLOW).operation, protect.Beside)
+
+
+def test_a_way_back_ends_although_people_write_on(pair: Pair, rig: Rig, bucket: S3Bucket, emulator: Emulator) -> None:
+    """What is written while the missing is brought over is on its way by the rule: a busy bucket never holds just the same as the other."""
+    pair.client("west").delete_bucket_replication(Bucket=pair.bucket("west"))
+    pair.put("west", "missing")
+    pair.replicate("west")
+    step = rig.step(bucket, Intent.REPROTECT, Verb.FOLLOW)
+    context = rig.context(step, Intent.REPROTECT)
+    assert step.operation.observe(context).look is Look.NEEDED
+    step.operation.act(context)
+    emulator.control("fail_replication", bucket=pair.bucket("west"), keys="busy*")
+    pair.put("west", "busy 1")
+    until(lambda: step.operation.verify(context).look is Look.DONE, rig)
+    emulator.control("fail_replication", bucket=pair.bucket("west"), keys="")
+    assert pair.keys("east") == {"missing"}
+
+
+def test_a_drain_ends_although_somebody_writes_on(pair: Pair, rig: Rig, bucket: S3Bucket, emulator: Emulator) -> None:
+    """Whoever nothing freezes: what they write after the first comparison is on its way by the rule, and no part of this proof."""
+    drain = rig.step(bucket, Intent.SWITCHOVER, Verb.DRAIN)
+    context = rig.context(drain, Intent.SWITCHOVER)
+    emulator.control("fail_replication", bucket=pair.bucket("east"), keys="stuck*")
+    pair.put("east", "stuck")
+    drain.operation.act(context)
+    until(lambda: "stuck" in drain.operation.verify(context).reason, rig)
+    emulator.control("fail_replication", bucket=pair.bucket("east"), keys="busy*")
+    pair.put("east", "busy 1")
+    pair.put("west", "stuck")
+    until(lambda: drain.operation.verify(context).look is Look.DONE, rig)
+    emulator.control("fail_replication", bucket=pair.bucket("east"), keys="")
+    assert "busy 1" not in pair.keys("west")

@@ -239,6 +239,23 @@ def test_what_is_kept_is_kept_once(rig: Rig, made: Made, emulator: Emulator) -> 
     assert Counter(call.operation for call in calls)["CreateSecret"] == 1
 
 
+def test_a_copy_that_shows_a_little_later_is_waited_for(rig: Rig, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was made is not seen at once; what has its name and another value is no copy, and waiting does not help."""
+    made.put("x", "old", to=())
+    made.put("x", "new", WEST, to=())
+    kind = rig.make(SecretsManager, "secrets", made.settings())
+    step = rig.step(kind, Intent.REPROTECT, Verb.PRESERVE)
+    context = rig.context(step, Intent.REPROTECT)
+    step.operation.act(context)
+    with monkeypatch.context() as late:
+        late.setattr(kind.reader, "digests", lambda place, names: {})
+        assert step.operation.verify(context).look is Look.NEEDED
+        late.setattr(kind.reader, "digests", lambda place, names: dict.fromkeys(names, "of something else"))
+        seen = step.operation.verify(context)
+    assert seen.look is Look.BLOCKED and "another value" in seen.reason
+    assert step.operation.verify(context).look is Look.DONE
+
+
 def test_nothing_is_overwritten_before_it_is_preserved(rig: Rig, made: Made) -> None:
     """The follow step by itself refuses; with ``preserve: list`` a listing is enough."""
     made.put("x", "old", to=())

@@ -66,6 +66,11 @@ def test_a_budget_is_shared_by_threads_and_waits_evenly() -> None:
     assert clock.monotonic() - began == pytest.approx(1.0)
     with pytest.raises(Transient, match="budget"):
         pace.take(until=clock.monotonic() + 0.1)
+    began = clock.monotonic()
+    pace.take(count=3)
+    assert clock.monotonic() - began == pytest.approx(0.75)
+    pace.give_back(5)
+    pace.take(until=clock.monotonic() - 1, count=2)  # it need not wait: a deadline that is over does not matter
     threads = [threading.Thread(target=pace.take) for _ in range(4)]
     for thread in threads:
         thread.start()

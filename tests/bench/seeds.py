@@ -1,7 +1,7 @@
 """Simulated disasters by the hundred thousand, over nights: ``python tests/bench/seeds.py [--minutes M] [--jobs J] [RUNBOOK ...]``.
 
-Each call goes on where the last one stopped and keeps count in ``reports/soak/seeds.json``, by runbook and commit: a fault that is mended
-begins a new count. Exits 1 where a story violated something, and prints how to repeat it.
+Each call goes on where the last one stopped and keeps count in ``reports/soak/seeds.json``, by runbook. Exits 1
+where a story violated something, and prints how to repeat it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dr.simulate.survey import Tally
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "reports" / "soak" / "seeds.json"
-RUNBOOKS = ("lab", "platform", "careful")
+RUNBOOKS = ("lab", "platform", "careful", "airflow-aws")
 
 
 def main() -> int:
@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30.0, help="for how long (default: 30)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one for each processor)")
     parser.add_argument("--deployments", type=int, default=8, help="in the simulated platform (default: 8)")
-    parser.add_argument("runbook", nargs="*", default=RUNBOOKS, help="names without .yaml (default: lab, platform, careful)")
+    parser.add_argument("runbook", nargs="*", default=RUNBOOKS, help="names without .yaml (default: all four)")
     wanted = parser.parse_args()
     kept = json.loads(KEPT.read_text(encoding="utf-8")) if KEPT.exists() else {}
     broken = 0

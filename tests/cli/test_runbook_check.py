@@ -86,7 +86,7 @@ def test_a_command_that_needs_the_lost_region_is_an_error(tmp_path: Path, capsys
 def test_a_command_that_nobody_can_take_back_or_tell(tmp_path: Path, capsys: Output) -> None:
     """No undo, no check, never in a drill: each is named with its way out, and gone once the runbook says it."""
     bare = checked(capsys, with_components(tmp_path, "  tell: {kind: command, run: [echo]}\n"), "--offline")
-    facts = ("has no undo", "has no check and is not repeatable", "no drill in the lab has ever run it")
+    facts = ("has no undo", "has no check and is not repeatable", "no drill has ever run it")
     assert [severe(bare, words) for words in facts] == [Severity.WARNING, Severity.WARNING, Severity.INFO]
     (tmp_path / "toys.yaml").write_text(
         toy.RUNBOOK + "  tell: {kind: command, run: [echo], undo: [echo], check: [echo], worlds: [live, lab]}\n"

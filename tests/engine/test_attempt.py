@@ -177,6 +177,17 @@ def test_verify_ends_at_the_deadline_as_unknown() -> None:
     assert 5 <= sum(clock.slept) <= 5.3
 
 
+def test_what_settles_soon_is_not_waited_for_to_its_deadline() -> None:
+    """It may be that nothing was done, whatever was said: the effect is unknown long before the budget is used up."""
+    clock = StillClock()
+    step = spec("a").model_copy(update={"settles": timedelta(seconds=3)})
+    result = attempt(
+        Scripted(verifies=(Seen(Look.NEEDED, "not streaming"),)), context_for(step, clock, deadline=clock.monotonic() + 3600)
+    )  # fmt: skip
+    assert (result.outcome, result.acted) == (Outcome.UNKNOWN, True)
+    assert 3 <= sum(clock.slept) <= 3.3
+
+
 def test_a_deadline_that_has_passed_still_looks_once() -> None:
     """Verify is asked at least once after an act."""
     clock = StillClock()

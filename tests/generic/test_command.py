@@ -188,7 +188,7 @@ def test_intents(site: Site) -> None:
         ({}, "run"),
         ({"run": []}, "run"),
         ({"run": "rm -rf /"}, "run"),
-        ({"run": ["x"], "worlds": ["mars"]}, "worlds"),
+        ({"run": ["x"], "worlds": ["Mars!"]}, "worlds"),
         ({"run": {"failover": ["x"]}, "intents": ["failover"]}, "intents"),
         ({"run": ["x"], "undo": ["y"], "irreversible": True}, "irreversible"),
         ({"run": ["x"], "shell": True}, "shell"),

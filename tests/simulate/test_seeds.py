@@ -16,7 +16,7 @@ from dr.simulate.story import frame
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(("runbook", "seeds", "deployments"), [("lab", 900, 8), ("platform", 150, 5), ("careful", 40, 5), ("lab", 40, 80)])
+@pytest.mark.parametrize(("runbook", "seeds", "deployments"), [("lab", 1400, 8), ("platform", 200, 5), ("careful", 60, 5), ("lab", 40, 80)])
 def test_no_story_violates_an_invariant(runbook: str, seeds: int, deployments: int, tmp_path: Path) -> None:
     """All checkers, all faults, from seed 1 on; a violation prints its seed and the command that repeats it."""
     wanted = Wanted(ROOT / f"runbooks/{runbook}.yaml", "1", seeds, None, 2, deployments)

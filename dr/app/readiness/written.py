@@ -164,8 +164,8 @@ def _command(group: Group, name: str, config: KindConfig) -> None:
     known = config.repeatable or config.check is not None
     fact = f"{name} has no check and is not repeatable: after an interruption the run waits for a person"
     group.expect(known, name, Severity.WARNING, fact, "check: […], or repeatable: true")
-    fact = f"{name} runs in {', '.join(config.worlds)} only: no drill in the lab has ever run it"
-    group.expect("lab" in config.worlds, name, Severity.INFO, fact, "worlds: [live, lab], if it can be run there")
+    fact = f"{name} runs in {', '.join(config.worlds)} only: no drill has ever run it"
+    group.expect(set(config.worlds) != {"live"}, name, Severity.INFO, fact, "worlds: [live, lab], if it can be run there")
 
 
 def _by_hand(group: Group, platform: Platform, plans: Sequence[Plan]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from dr.errors import CredentialMissing, Permanent, StepError, Transient
 from dr.model.identity import IdentitySnapshot, ImageUses
@@ -23,11 +24,15 @@ from dr.providers.selfhosted.certificates.files import flaws, in_folder
 from dr.providers.selfhosted.certificates.judge import Flaw
 from dr.providers.selfhosted.certificates.read import Certificates
 
+if TYPE_CHECKING:
+    from dr.providers.airflow.databases import Connection
+
 DATABASE_THREADS = 8
 """More sessions at work than this only wait for each other on a small server (measured: 80 databases, 2 cores)."""
 
 PROBE_SECONDS = 1.5
 
+_WRITES = "SELECT NOT pg_is_in_recovery()"
 _TIMELINE = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END"
 
 
@@ -134,9 +139,9 @@ class Fleet:
     def image_uses(self, region: str) -> ImageUses:
         """Which images the Deployments of a region name, and whether its database takes writes. Raises StepError."""
         with self.databases.use(region) as connection:
-            row = connection.execute(_TIMELINE).fetchone()
+            epoch = _epoch(connection)
             uses = tuple(image_use(item) for item in read_deployments(connection))
-        return ImageUses(region=region, epoch=int(row[0], 16) if row and row[0] else None, uses=uses)
+        return ImageUses(region=region, epoch=epoch, uses=uses)
 
     def open_lines(self, region: str, deployments: Sequence[Deployment]) -> int:
         """Opens a connection to every Deployment's API in a region, where there is none yet; returns how many are open.
@@ -178,3 +183,15 @@ class Fleet:
 
     def _name_servers(self) -> Sequence[NameServers]:
         return [peer for peer in self.site.peers.values() if isinstance(peer, NameServers)]
+
+
+def _epoch(connection: Connection) -> int | None:
+    """The timeline that a server writes; None: it is a secondary. 0 where it has none: Aurora hides its log, and says so."""
+    from psycopg.errors import FeatureNotSupported
+
+    try:
+        row = connection.execute(_TIMELINE).fetchone()
+    except FeatureNotSupported:
+        row = connection.execute(_WRITES).fetchone()
+        return 0 if row and row[0] else None
+    return int(row[0], 16) if row and row[0] else None

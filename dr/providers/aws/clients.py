@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from dr.errors import Permanent
 from dr.model.runbook import AwsRole
@@ -124,11 +125,11 @@ class Clients:
             )
             where = {"region_name": place.code, "endpoint_url": place.endpoint or None}
             client = session.create_client(service, config=config, **where)
-            if _is_address(client.meta.endpoint_url):  # "123456789012.127.0.0.1" is no host
-                client = session.create_client(service, config=config.merge(Config(inject_host_prefix=False)), **where)
         except BotoCoreError as error:
             hint = f"aws configure list --profile {place.profile}" if place.profile else NO_CREDENTIALS
             raise Permanent(f"{place}: no way to call {service}: {error}", hint=hint) from None
+        if _is_address(client.meta.endpoint_url):
+            client.meta.events.register("before-sign", partial(_plain, urlsplit(client.meta.endpoint_url).netloc))
         client.meta.events.register_first("before-send", self._spare)
         client.meta.events.register_first("needs-retry", self._heard)
         return client
@@ -183,6 +184,12 @@ class Clients:
         self.gone.tell(host, caught_exception)
         if caught_exception is not None and self.gone.is_gone(host):
             raise caught_exception  # boto3 would sleep up to three seconds between attempts that are spared
+
+
+def _plain(netloc: str, request: Any, **_: object) -> None:
+    """Some operations put a word in front of the host, by the service's model or by its rules for endpoints; "123456789012.127.0.0.1" is
+    no host: where the endpoint is a bare address, the address is all there is."""
+    request.url = urlunsplit(urlsplit(request.url)._replace(netloc=netloc))
 
 
 def _is_address(url: str) -> bool:

@@ -206,13 +206,13 @@ class AwsKind(ABC, Generic[C, T]):
 
     def _fix(self, region: str, error: StepError) -> str:
         """Of a missing permission: what to allow, on what, and whom: the API says only what it likes of that."""
-        if not is_denied(error):
-            return error.hint
         operation, place = operation_of(error), self.places[region]
-        calls = [use for use in self.watches() if use.call.operation == operation and use.region == region]
-        on = ", ".join(dict.fromkeys(arn for use in calls for arn in use.resources)) or "*"
+        uses = [use for use in self.watches() if use.call.operation == operation and use.region == region]
+        if not uses or not is_denied(error):
+            return error.hint
         whom = place.role.arn if place.role is not None else f"the role of profile {place.profile}" if place.profile else "dr's role"
-        actions = ", ".join(dict.fromkeys(action for use in calls for action in use.call.iam)) or operation
+        actions = ", ".join(dict.fromkeys(action for use in uses for action in use.call.iam))
+        on = ", ".join(dict.fromkeys(arn for use in uses for arn in use.resources))
         return f"allow {actions} on {on} to {whom}: dr runbook permissions RUNBOOK --role monitor prints the policy"
 
     def away(self, look: StepError) -> RegionView:
@@ -223,13 +223,13 @@ class AwsKind(ABC, Generic[C, T]):
     def step(
         self, verb: Verb, region: str, title: str, operation: AwsStep[Any], *, uses: Sequence[Use], typed: Typed, estimate: timedelta,
         budget: timedelta, name: str = "", needs: Sequence[str] = (), max_attempts: int = 10, backoff: Backoff = PATIENT,
-        irreversible: bool = False, undoable: bool = False, optional: bool = False,
+        irreversible: bool = False, undoable: bool = False, optional: bool = False, settles: timedelta | None = None,
     ) -> Step:  # fmt: skip
         """A step of this component. ``name``: where two have one verb. ``needs``: names of steps of this component."""
         spec = StepSpec(
             id=f"{self.name}/{name or verb}", component=self.name, kind=self.kind, verb=verb, region=region, title=title,
             needs=tuple(f"{self.name}/{need}" for need in needs), estimate=estimate, budget=budget, max_attempts=max_attempts,
-            backoff=backoff, irreversible=irreversible, undoable=undoable, optional=optional, touches=touches(uses),
+            backoff=backoff, irreversible=irreversible, undoable=undoable, optional=optional, settles=settles, touches=touches(uses),
             permissions=permissions(uses), by_hand=typed.do, check_by_hand=typed.check,
         )  # fmt: skip
         operation.uses = tuple(uses)

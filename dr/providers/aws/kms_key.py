@@ -165,11 +165,11 @@ class KmsKey(AwsKind[KmsConfig, Side]):
             known = self._tried[place.region] = (now, *self.trial(place.region))
         return self.side(place, known[1], known[2])
 
-    def side(self, place: Place, trial: str, tried: bool) -> Side:
-        """What the region says. Raises StepError."""
+    def side(self, place: Place, trial: str, tried: bool, *, compare: bool = True) -> Side:
+        """What the region says. compare: the policy, too, which only findings are made of. Raises StepError."""
         key = self.key(place.region)
         said = self.aws.read(place, DESCRIBE, KeyId=key)["KeyMetadata"]
-        policy = self.aws.read(place, POLICY, KeyId=key, PolicyName="default")["Policy"]
+        policy = self.aws.read(place, POLICY, KeyId=key, PolicyName="default")["Policy"] if compare else ""
         aliases = {item["AliasName"] for page in self.aws.pages(place, ALIASES, KeyId=key) for item in page["Aliases"]}
         family = said.get("MultiRegionConfiguration", {})
         members = [item["Region"] for item in (family.get("PrimaryKey"), *family.get("ReplicaKeys", ())) if item]
@@ -259,7 +259,8 @@ class KmsKey(AwsKind[KmsConfig, Side]):
         parameters = {"KeyId": key, "KeySpec": "AES_256", "EncryptionContext": _CONTEXT}
         made = self.typed(place, GENERATE, parameters, query="CiphertextBlob", text=True) + " > /dev/null"
         return self.step(
-            Verb.PREPARE, target, f"the key can be used in {target}", Prepare(self, source, target), uses=self.reads(target),
+            Verb.PREPARE, target, f"the key can be used in {target}", Prepare(self, source, target),
+            uses=[use for use in self.reads(target) if use.call is not POLICY],
             typed=Typed(f"{state} && {made}", f"{state} && {made}"), estimate=timedelta(milliseconds=300), budget=timedelta(minutes=2),
         )  # fmt: skip
 
@@ -304,7 +305,7 @@ class Prepare(AwsStep[KmsKey]):
     def observe(self, context: AttemptContext) -> Seen:
         """BLOCKED: it does not, and nobody accepted that."""
         trial, tried = self.owner.trial(self.target)
-        side = self.owner.side(self.owner.places[self.target], trial, tried)
+        side = self.owner.side(self.owner.places[self.target], trial, tried, compare=False)
         missing = sorted(set(self.owner.config.aliases) - side.aliases)
         wrong = [f"the key in {self.target} is {side.state}"] if side.state not in ("Enabled", "Updating") else []
         wrong += [f"it cannot be used: {trial}"] if trial else []

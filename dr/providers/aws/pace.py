@@ -30,8 +30,19 @@ PACES: Mapping[str, tuple[float, int]] = {
     "sts": (100.0, 200),
 }
 """By service, or by one operation of it that has a quota of its own: calls a second, and how many at once after a rest. Below what AWS
-documents for the slowest operation that we use of each: whoever shares the account has to work, too. Route 53: 5 a second for the whole
-account, a quota that AWS does not raise; likewise Lambda's control plane, 15, and CloudWatch's DescribeAlarmsForMetric, 3."""
+documents for the slowest operation that we use of each: whoever shares the account has to work, too.
+
+* Route 53: 10 a second and 50 at once for a whole account; 5 of UpdateHealthCheck; until 2026 5 of everything, as in GovCloud still:
+  https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/throttling-api-requests.html. Changes are counted, too: ``CHANGES``.
+* Lambda: 15 a second for all of the control plane but GetFunction, not raised:
+  https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+* EC2: each operation has a bucket of its own: 100 and 20 a second where it is asked with a filter or in pages, else 50 and 10:
+  https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
+* CloudWatch: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html; GetMetricData 50 a second;
+  DescribeAlarmsForMetric 3 (from memory, as are the others above that are not named here)."""
+CHANGES = (90.0, 1_400)
+"""Of record sets in Route 53, a CREATE or a DELETE one, an UPSERT two: a second, and at once after a rest. AWS has 100 and 1,500 for a
+whole account, however many calls they come in: https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/throttling-api-requests.html"""
 _OTHERS = (20.0, 40)
 
 
@@ -43,10 +54,11 @@ class Pace:
         self._left, self._at = float(most), clock.monotonic()
         self._lock = Lock()
 
-    def take(self, until: float | None = None) -> None:
+    def take(self, until: float | None = None, count: int = 1) -> None:
         """Waits for its turn.
 
         Args:
+            count: so much is used up; at most what there is after a rest.
             until: ``clock.monotonic()`` value by which the turn must have come; None: as long as it takes.
 
         Raises:
@@ -56,12 +68,20 @@ class Pace:
             now = self._clock.monotonic()
             self._left = min(self._most, self._left + (now - self._at) * self._rate)
             self._at = now
-            wait = max(0.0, (1.0 - self._left) / self._rate)
-            if until is not None and now + wait > until:
+            wait = self._wait(count)
+            if wait and until is not None and now + wait > until:
                 raise Transient(f"the budget of {self._rate:g} calls a second is used up", hint="wait a moment")
-            self._left -= 1.0  # may be in debt: those who come later wait longer
+            self._left -= count  # may be in debt: those who come later wait longer
         if wait:
             self._clock.sleep(wait)
+
+    def give_back(self, count: int) -> None:
+        """What was taken was not used."""
+        with self._lock:
+            self._left = min(self._most, self._left + count)
+
+    def _wait(self, count: int) -> float:
+        return max(0.0, (count - self._left) / self._rate)
 
 
 class Paces:

@@ -61,6 +61,16 @@ def code_of(error: StepError) -> str:
     return str(response.get("Error", {}).get("Code", ""))
 
 
+def is_denied(error: StepError) -> bool:
+    """An API refused because of a missing permission."""
+    return code_of(error) in _DENIED
+
+
+def operation_of(error: StepError) -> str:
+    """The operation that an API refused; empty where none did."""
+    return str(getattr(error.__cause__, "operation_name", ""))
+
+
 def failed(call: Call, place: Place, error: BotoCoreError) -> StepError:
     """No answer, or the request was never made."""
     from botocore.exceptions import (

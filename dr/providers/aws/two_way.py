@@ -7,7 +7,7 @@ direction that is further behind counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from dr.errors import StepError
 from dr.model.evidence import Fenced, Promoted, RecoveryPoint
-from dr.model.lag import LagSample
+from dr.model.lag import Finding, LagSample
 from dr.model.runbook import KindConfig
 from dr.model.words import FenceState, Known
 from dr.ports import Site
@@ -32,6 +32,7 @@ class Told:
 
     point: what was written there before this moment has arrived; None: not known, and ``reason`` says why.
     behind_bytes, behind_items: on their way. failed: given up. follows: it is sending; None: not known.
+    unasked: why CloudWatch did not say it: what else the region says counts all the same.
     """
 
     point: datetime | None
@@ -40,6 +41,15 @@ class Told:
     behind_items: int | None = None
     failed: int | None = None
     follows: bool | None = None
+    unasked: StepError | None = None
+
+
+def measured(ask: Callable[[], Told]) -> Told:
+    """What CloudWatch says, or why it does not: a permission that is missing there hides nothing of the rest."""
+    try:
+        return ask()
+    except StepError as error:
+        return Told(None, error.message, unasked=error)
 
 
 def _sum(values: Iterable[int | None]) -> int | None:
@@ -94,6 +104,12 @@ class TwoWay(AwsKind[C, T], Generic[C, T]):
         with self._keeping:
             self._last = found
         return found
+
+    def unmeasured(self, told: Mapping[str, Told | StepError]) -> Iterator[Finding]:
+        """A warning for each region whose CloudWatch did not say what it sends."""
+        for region, item in told.items():
+            if isinstance(item, Told) and item.unasked is not None:
+                yield self.hidden(region, item.unasked)
 
     def remembered(self) -> LagSample | None:
         """The newest sample with a recovery point, of this process or of the monitor; None: there is none."""

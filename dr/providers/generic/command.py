@@ -16,7 +16,7 @@ from dr.model.base import Duration
 from dr.model.by_hand import MARK
 from dr.model.evidence import CommandRan, Evidence, Note
 from dr.model.plan import StepSpec, Touch
-from dr.model.runbook import HostAccess, KindConfig
+from dr.model.runbook import HostAccess, InWorlds, KindConfig
 from dr.model.words import Intent, Verb
 from dr.ports import AttemptContext, Host, Look, Seen, Site, Step
 from dr.providers import shell
@@ -27,7 +27,7 @@ Argv = tuple[str, ...]
 ByIntent = Argv | dict[Intent, Argv]
 """One command for every intent, or one for each."""
 
-class CommandConfig(KindConfig):
+class CommandConfig(InWorlds):
     """Settings of ``command``. ``{source}``, ``{target}``, ``{intent}`` and ``{run}`` in an argument are replaced; no shell is involved.
 
     run: what is run; exit status 0 is success. check: exit status 0 means "it is done"; asked before and after, may be asked any time.
@@ -43,7 +43,6 @@ class CommandConfig(KindConfig):
     undo: ByIntent | None = None
     intents: tuple[Intent, ...] | None = None
     where: str = "local"
-    worlds: tuple[Literal["live", "lab", "sim"], ...] = ("live",)
     timeout: Duration = timedelta(minutes=1)
     estimate: Duration = timedelta(seconds=5)
     repeatable: bool = False

@@ -124,17 +124,18 @@ class Database(Sort):
         since, self._at = self._at, now
         if now <= since:
             return
-        for copy in self.copies.values():
-            if self.writable(copy.region):
-                timeline, begin, _ = copy.log[-1]
-                copy.log[-1] = Span(timeline, begin, now)
-        for copy in self.copies.values():
-            source = None if copy.upstream is None or copy.primary else self.copies[copy.upstream]
-            if source is not None and self.streams(copy, source):
-                aim = min(source.end, now - self.lag)
-                if aim > copy.end:
-                    reached = min(aim, copy.end + CATCH_UP * (now - since))
-                    copy.log = clip(source.log, reached)
+        copies = self.copies
+        for copy in copies.values():
+            if copy.primary and self.writable(copy.region):
+                log = copy.log
+                timeline, begin, _ = log[-1]
+                log[-1] = Span(timeline, begin, now)
+        for copy in copies.values():
+            upstream = copy.upstream
+            if upstream is not None and not copy.primary and self.streams(copy, source := copies[upstream]):
+                aim, end = min(source.log[-1].end, now - self.lag), copy.log[-1].end
+                if aim > end:
+                    copy.log = clip(source.log, min(aim, end + CATCH_UP * (now - since)))
 
     def streams(self, copy: Copy, source: Copy) -> bool:
         """Whether changes of one copy arrive in another one now: both run, the link is there, and nothing has forked."""
@@ -195,9 +196,9 @@ class Database(Sort):
             self.world.settle()
             copy.up = True
             if promoted and not copy.primary and self.world.regions[copy.region].alive:
-                left, _ = self.breaks.pop(copy.region)
+                breaks, self.breaks = self.breaks, {}  # by itself it ends well, and perhaps nothing breaks any more by now
                 self.promote(copy.region)
-                self.breaks[copy.region] = left, promoted
+                self.breaks = breaks
             self.world.did(f"{self.name}.up-again", self.name, copy.region, text="primary" if copy.primary else "secondary")
 
         self.world.loop.at(self.world.now + RESTARTS, there_again)
@@ -221,6 +222,10 @@ class Database(Sort):
         """Started again as it was."""
         copy = self.copies[region]
         copy.up, copy.fenced = True, False
+
+    def asked_for(self, region: str) -> float | None:
+        """When the promotion of a region was asked for, where it takes effect long after; None: with the call."""
+        return None
 
     def divergence(self, region: str) -> list[Span]:
         """What a copy holds that the primary has not."""

@@ -91,8 +91,7 @@ class Deployments(Sort):
         coming = self._coming
         while coming and coming[-1].ends <= now:
             self._due.append(coming.pop())
-        if self._due:
-            running = {region for region in self.runtimes if self.runs(region)}
+        if self._due and (running := {region for region in self.runtimes if self.runs(region)}):
             self._due = [task for task in self._due if not self._ends(task, running)]
 
     def _ends(self, task: Task, running: set[str]) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 from dr.errors import StepError, Transient
 from dr.model.base import clock_behind
 from dr.model.identity import IdentitySnapshot
-from dr.model.lag import Beat, ComponentView, LagSample, RegionView
+from dr.model.lag import Beat, ComponentView, LagSample, RegionView, leading
 from dr.model.plan import StepSpec
 from dr.model.words import Intent, Known, Role
 from dr.ports import Operation, Site, Step
@@ -49,6 +49,7 @@ class SimKind:
         self.store = store if isinstance(store, Sort) else Sort(world, name)
         self._chain = chain
         self._wire = Wire(world, process)
+        self._place: Place[Any] = Place(world, process, self._wire, name, self.store, site)
 
     def steps(self, intent: Intent, source: str, target: str) -> Sequence[Step]:
         """The real kind's specs, with operations of this world."""
@@ -62,29 +63,38 @@ class SimKind:
             return step.operation
         # what a plan has learned of a slow world must not make that world slower once more
         self.world.estimates.setdefault(step.spec.id, step.spec.estimate.total_seconds())
-        place: Place[Any] = Place(self.world, self.process, self._wire, self.name, self.store, self.site)
         make = KINDS.get(self.kind, UNKNOWN).operation(step.spec.id.partition("/")[2], step.spec.verb, intent)
-        return make(place, source, target, step.spec.region, planned=intent.planned)
+        return make(self._place, source, target, step.spec.region, planned=intent.planned)
 
     def view(self) -> ComponentView:
         """Each region asked at once; one that does not answer is late."""
         told = self._told("view")
         views = {region: _role(item) for region, item in told.items()}
-        view = ComponentView(
-            component=self.name, kind=self.kind, at=self.site.clock.now(),
-            regions={region: seen for region, seen in views.items() if seen is not None} if self.store.placed else {},
-            findings=tuple(self.store.findings(told)),
-        )  # fmt: skip
-        return view.model_copy(update={"lag": self.sample(view.primary)}) if self.store.replicated else view
+        regions = {region: seen for region, seen in views.items() if seen is not None} if self.store.placed else {}
+        at, findings = self.site.clock.now(), tuple(self.store.findings(told))
+        lag = self.sample(leading(regions)) if self.store.replicated else None
+        return ComponentView(component=self.name, kind=self.kind, at=at, regions=regions, lag=lag, findings=findings)
 
     def _told(self, what: str) -> dict[str, Told | StepError]:
         if not self.store.looked:
             return {}
+        if self.store.everywhere:
+            return self._everywhere(what)
         looks = [partial(self._look, region, what) for region in self.store.regions]
         # one after the other takes no longer where all answer, and costs this machine half as much
         fair = all(self.world.reaches(self.process.machine, region, write=False) for region in self.store.regions)
         answers = [look() for look in looks] if fair else self.process.threads.gather(looks, what)
         return dict(zip(self.store.regions, answers, strict=True))
+
+    def _everywhere(self, what: str) -> dict[str, Told | StepError]:
+        """Of what lies in no region: who answers first answers for all."""
+        store, problem = self.store, StepError("there are no regions")
+        for region in store.regions:
+            try:
+                return self._wire.read(region, f"{self.name}.{what}", lambda: {name: store.look(name) for name in store.regions})
+            except StepError as error:
+                problem = error
+        return dict.fromkeys(store.regions, problem)
 
     def _look(self, region: str, what: str) -> Told | StepError:
         try:
@@ -106,13 +116,11 @@ class SimKind:
     def sample(self, primary: str | None) -> LagSample:
         """The recovery point, read in the secondary; of what is not replicated, whether both sides are alike."""
         store, now = self.store, self.site.clock.now
+        if store.two_way:
+            told = self._told("sample")
+            return store.joined(told, now())
         if not store.replicated:
-            reason = store.unequal(self._told("sample"), primary) if store.compared else store.lagless
-            if store.compared and reason:
-                return LagSample(component=self.name, at=now(), state=Known.UNKNOWN, reason=reason)
-            at = now()
-            lag = {"lag": timedelta(0), "recovery_point": at} if store.compared else {"reason": reason}
-            return LagSample.model_validate({"component": self.name, "at": at, "state": Known.KNOWN, **lag})
+            return self._alike(primary)
         secondary = next((region for region in store.regions if region != primary), None)
         if primary is None or secondary is None:
             return LagSample(component=self.name, at=now(), state=Known.UNKNOWN, reason="no primary is known")
@@ -129,6 +137,16 @@ class SimKind:
             component=self.name, at=at, state=Known.KNOWN, lag=at + slow - moment, recovery_point=moment, clock_behind=slow,
             **store.behind(secondary, primary),
         )  # fmt: skip
+
+    def _alike(self, primary: str | None) -> LagSample:
+        """Of what is not replicated."""
+        store, now = self.store, self.site.clock.now
+        reason = store.unequal(self._told("sample"), primary) if store.compared else store.lagless
+        if store.compared and reason:
+            return LagSample(component=self.name, at=now(), state=Known.UNKNOWN, reason=reason)
+        at = now()
+        lag = {"lag": timedelta(0), "recovery_point": at} if store.compared else {"reason": reason}
+        return LagSample.model_validate({"component": self.name, "at": at, "state": Known.KNOWN, **lag})
 
     def identities(self, region: str) -> IdentitySnapshot:
         """Who the Deployments are, or which secrets there are; only where the component is one of these."""

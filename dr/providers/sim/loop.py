@@ -1,11 +1,13 @@
 """Virtual time. One heap of moments, one job at a time, no thread: the same seed gives the same order of everything.
 
-A job is a greenlet: ordinary blocking code (an attempt, a runner, a whole command) that gives up the processor where it sleeps or waits.
+A job is done in a greenlet: ordinary blocking code (an attempt, a runner, a whole command) that gives up the processor where it sleeps or
+waits. A greenlet whose job is over does another one: a story has 150 jobs, and each new greenlet has a stack that the system has to give.
 """
 
 from __future__ import annotations
 
 import heapq
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -32,25 +34,51 @@ class Timer:
         self.call = None
 
 
+class _Idle(threading.local):
+    """Greenlets whose jobs are over, of all worlds of one thread; no job is half-way in one of these. So many at most as there ever were
+    jobs at once."""
+
+    def __init__(self) -> None:
+        self.greenlets: list[greenlet] = []
+
+
+_idle = _Idle()
+
+
+def _worker(job: Job) -> None:
+    """One job after the other, as long as none of them raises something that nobody handled: that goes to the hub."""
+    me, idle = getcurrent(), _idle.greenlets
+    while True:
+        back = job.work()
+        del job  # nor the world that it was in
+        idle.append(me)
+        job = back.switch()
+
+
 class Job:
     """Something that a process does beside other things."""
 
-    __slots__ = ("_greenlet", "_loop", "done", "name", "process", "timer", "waiting")
+    __slots__ = ("_back", "_greenlet", "_loop", "_work", "done", "name", "process", "timer", "waiting")
 
     def __init__(self, loop: Loop, process: Process | None, work: Callable[[], object], name: str) -> None:
         self._loop, self.process, self.name = loop, process, name
         self.done = False
         self.waiting = False
         self.timer: Timer | None = None
-        self._greenlet = greenlet(lambda: self._work(work), loop.hub)
+        self._work = work
+        self._back = loop.hub
+        self._greenlet: greenlet | None = None
 
-    def _work(self, work: Callable[[], object]) -> None:
+    def work(self) -> greenlet:
+        """All of it; then who is to go on."""
         try:
-            work()
+            self._work()
         except Killed:
             pass  # anything else that nobody handled comes out of ``Loop.run``
         finally:
             self.done = True
+            self._greenlet = None
+        return self._back
 
     def go_on(self) -> None:
         """Runs it until it sleeps, waits or ends. From the loop only."""
@@ -63,7 +91,12 @@ class Job:
         self.waiting, self.timer = False, None
         loop.maybe_current = self
         try:
-            self._greenlet.switch()
+            if self._greenlet is not None:
+                self._greenlet.switch()
+            else:
+                idle = _idle.greenlets
+                self._greenlet = idle.pop() if idle else greenlet(_worker, loop.hub)
+                self._greenlet.switch(self)
         finally:
             loop.maybe_current = None
 
@@ -71,9 +104,9 @@ class Job:
         """SIGKILL: it never goes on from where it is. What it left open is not closed."""
         if self.timer is not None:
             self.timer.cancel()
-        if not self.done and self._greenlet:
+        if not self.done and self._greenlet is not None:
             loop = self._loop
-            self._greenlet.parent = getcurrent()  # and back here
+            self._back = getcurrent()  # and back here
             before, loop.maybe_current = loop.maybe_current, self  # what it still does is its own
             try:
                 self._greenlet.throw(Killed)

@@ -53,20 +53,31 @@ class Names(Sort):
         differ = max((sum(first[name] != other[name] for name in first) for other in others), default=0)
         return f"the servers differ in {differ} records" if differ else ""
 
+    def served(self, region: str) -> bool:
+        """Whether what stands behind the names takes writes in a region, where no Deployments say so."""
+        return True
+
     def answer(self, hostname: str) -> str | None:
         """Where the outside world is led by a name now: an old answer as long as it is cached, else what the first server says that
         answers, the one that was changed last before the others. None: nobody answers."""
         old = self._old.get(hostname)
         if old is not None and self.world.now < old[1]:
             return old[0]
-        for server in self._order():
+        changed = self._changed
+        if changed and self.answers(changed):
+            return self.leads[changed][hostname]
+        for server, leads in self.leads.items():
             if self.answers(server):
-                return self.leads[server][hostname]
+                return leads[hostname]
         return None
 
-    def _order(self) -> list[str]:
-        changed = self._changed
-        return [changed, *(server for server in self.leads if server != changed)] if changed else list(self.leads)
+    def believed(self) -> set[str | None]:
+        """All regions that the outside world is led to by some name now, as ``answer`` has it."""
+        if self.world.now < self.cached_until:
+            return {self.answer(hostname) for hostname in self.hostnames}
+        order = [self._changed, *self.leads] if self._changed else [*self.leads]
+        server = next((server for server in order if self.answers(server)), None)
+        return set(self.leads[server].values()) if server is not None else {None for _ in self.hostnames}
 
     _changed: str = ""
 

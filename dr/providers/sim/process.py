@@ -6,7 +6,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Generic, TypeVar
 
 from dr import __version__
@@ -43,7 +43,7 @@ class Process:
         self.jobs: list[Job] = []
         self.points: list[str] = []
         self.at_point: Callable[[str], None] = lambda _name: None
-        self.clock = SimClock(self, chance(seed, "clock"))
+        self.clock = SimClock(self, seed)
         self.threads = SimThreads(self)
 
     @property
@@ -87,9 +87,14 @@ class Process:
 class SimClock:
     """``dr.ports.Clock`` of a process. As in the real one, ``now`` is anchored at the start: later jumps of the wall do not move it."""
 
-    def __init__(self, process: Process, chance: random.Random) -> None:
-        self._process, self._loop, self._chance = process, process.loop, chance
+    def __init__(self, process: Process, seed: str) -> None:
+        self._process, self._loop, self._seed = process, process.loop, seed
         self._anchor = START + timedelta(seconds=process.skew)
+
+    @cached_property
+    def _chance(self) -> random.Random:
+        """Made when it is first asked: half of all processes never do, and a generator has 2,500 bytes to fill."""
+        return chance(self._seed, "clock")
 
     def now(self) -> datetime:
         """What the machine's clock shows."""

@@ -7,12 +7,13 @@ answered and from nothing else (``findings``, ``unequal``). So a region that doe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
 
 from dr.errors import StepError, Transient
-from dr.model.lag import Finding, RegionView
-from dr.model.words import Role, Severity
+from dr.model.lag import Finding, LagSample, RegionView
+from dr.model.words import Known, Role, Severity
 from dr.providers.sim.world import World
 
 
@@ -32,6 +33,8 @@ class Sort:
 
     placed: it has a role in each region. replicated: changes of it are replicated, so it has a recovery point, and its view a lag.
     compared: both sides can be alike, which is what its sample tells. looked: it is asked in each region for a view.
+    everywhere: it lies in no region: whoever is asked first answers for all. two_way: both sides take writes, and each tells how far the
+    other one is behind (``joined``). watched: a monitor keeps something of it, although it is led by nobody.
     down: regions whose server of it does not answer, although the region lives.
     """
 
@@ -39,6 +42,9 @@ class Sort:
     replicated: bool = False
     compared: bool = False
     looked: bool = False
+    everywhere: bool = False
+    two_way: bool = False
+    watched: bool = False
     lagless = "no data of its own"
 
     def __init__(self, world: World, name: str, regions: Sequence[str] = ()) -> None:
@@ -71,6 +77,10 @@ class Sort:
     def unequal(self, told: Answers, primary: str | None) -> str:
         """Why both sides are not alike, by what was answered; empty where they are."""
         return ""
+
+    def joined(self, told: Answers, now: datetime) -> LagSample:
+        """One sample for both directions; only of what is ``two_way``. ``now``: by the clock of who asks."""
+        return LagSample(component=self.name, at=now, state=Known.UNKNOWN, reason="nothing is sent")
 
     def point(self, region: str, primary: str) -> float:
         """The newest moment whose data a region holds, read there; only of what is replicated. Raises Transient."""

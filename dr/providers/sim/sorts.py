@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 from dr.model.runbook import Component, Runbook
 from dr.model.words import Intent, Verb
+from dr.providers.sim.aws.kinds import AWS
 from dr.providers.sim.beside import Channel, Check, Pools, Program, Soak
 from dr.providers.sim.certificates import Certificates
 from dr.providers.sim.database import Database
 from dr.providers.sim.deployments import Deployments
+from dr.providers.sim.furniture import Beginning, Furniture, regions_of, seconds_of, setting
 from dr.providers.sim.images import Images
 from dr.providers.sim.names import Names
 from dr.providers.sim.objects import Objects
@@ -24,65 +24,17 @@ from dr.providers.sim.steps import beside, certificates, database, deployments, 
 from dr.providers.sim.steps.base import SimStep
 from dr.providers.sim.world import Store, World
 
-S = TypeVar("S", bound=Sort)
-
-PARTS = ("ui", "api", "remote")
-"""The public names of a Deployment."""
-
-
-@dataclass(frozen=True)
-class Beginning:
-    """A world that is being furnished. deployments, tasks: how many there are of each. found: what is there already, by component.
-
-    called: the public names of all Deployments, equally many of each; none: made up.
-    """
-
-    world: World
-    runbook: Runbook
-    deployments: int
-    tasks: int
-    called: tuple[str, ...] = ()
-    found: dict[str, Sort] = field(default_factory=dict)
-
-    def named(self, sort: type[S], name: str | None) -> S | None:
-        """The component of a sort that a setting names; None where it names none, or something else."""
-        store = self.found.get(name or "")
-        return store if isinstance(store, sort) else None
-
-    def all(self, sort: type[S]) -> list[S]:
-        """All components of a sort."""
-        return [store for store in self.found.values() if isinstance(store, sort)]
-
-    @property
-    def hostnames(self) -> tuple[str, ...]:
-        """All public names of the platform."""
-        return self.called or tuple(f"d-{number:03d}.{part}" for number in range(1, self.deployments + 1) for part in PARTS)
-
-
-def _regions(component: Component) -> tuple[str, ...]:
-    """The regions that a component's settings name; none: those of the runbook."""
-    return tuple(getattr(component.config, "regions", ()))
-
-
-def _setting(component: Component, name: str, default: Any = None) -> Any:
-    return getattr(component.config, name, default)
-
-
-def _seconds(component: Component, name: str, default: float) -> float:
-    value = _setting(component, name)
-    return value.total_seconds() if isinstance(value, timedelta) else default
-
 
 def _database(begin: Beginning, name: str, component: Component) -> Sort:
     return Database(begin.world, name, begin.runbook.home)
 
 
 def _deployments(begin: Beginning, name: str, component: Component) -> Sort:
-    base = begin.named(Database, _setting(component, "database"))
+    base = begin.named(Database, setting(component, "database"))
     assert base is not None, "Deployments stand on a database"
     made = Deployments(begin.world, name, begin.runbook.home, base, begin.deployments, begin.tasks)
-    if isinstance(_setting(component, "certificates"), Mapping):  # it looks after them itself
-        made.certificates = Certificates(begin.world, name, begin.hostnames, 0.0, tuple(_setting(component, "certificates")))
+    if isinstance(setting(component, "certificates"), Mapping):  # it looks after them itself
+        made.certificates = Certificates(begin.world, name, begin.hostnames, 0.0, tuple(setting(component, "certificates")))
     return made
 
 
@@ -93,66 +45,66 @@ def _names(begin: Beginning, name: str, component: Component) -> Sort:
 def _objects(begin: Beginning, name: str, component: Component) -> Sort:
     """Who writes there: the Deployments that need the bucket; where none does, whoever follows its marker."""
     writers = (store for store in begin.all(Deployments) if name in begin.runbook.components[store.name].needs)
-    return Objects(begin.world, name, begin.runbook.home, next(writers, None), _regions(component))
+    return Objects(begin.world, name, begin.runbook.home, next(writers, None), regions_of(component))
 
 
 def _images(begin: Beginning, name: str, component: Component) -> Sort:
-    served = begin.named(Deployments, _setting(component, "deployments"))
-    whole = tuple(f"sha256:{repository}@1" for repository in _setting(component, "repositories", ()))
-    made = Images(begin.world, name, served, _setting(component, "rollback", 0), whole, _regions(component))
-    made.repository = _setting(component, "repository") or "images"
+    served = begin.named(Deployments, setting(component, "deployments"))
+    whole = tuple(f"sha256:{repository}@1" for repository in setting(component, "repositories", ()))
+    made = Images(begin.world, name, served, setting(component, "rollback", 0), whole, regions_of(component))
+    made.repository = setting(component, "repository") or "images"
     return made
 
 
 def _secrets(begin: Beginning, name: str, component: Component) -> Sort:
-    base = begin.named(Database, _setting(component, "database"))
+    base = begin.named(Database, setting(component, "database"))
     served = next((store for store in begin.all(Deployments) if store.database is base), None)
-    fernet = _setting(component, "fernet")
+    fernet = setting(component, "fernet")
     return Secrets(
-        begin.world, name, base, served, _setting(component, "needed", ()), None if fernet is None else fernet.path, _regions(component)
+        begin.world, name, base, served, setting(component, "needed", ()), None if fernet is None else fernet.path, regions_of(component)
     )
 
 
 def _certificates(begin: Beginning, name: str, component: Component) -> Sort:
-    hostnames = (*(begin.hostnames if _setting(component, "deployments") else ()), *_setting(component, "hostnames", ()))
-    return Certificates(begin.world, name, hostnames, _seconds(component, "min_validity", 0.0), _regions(component))
+    hostnames = (*(begin.hostnames if setting(component, "deployments") else ()), *setting(component, "hostnames", ()))
+    return Certificates(begin.world, name, hostnames, seconds_of(component, "min_validity", 0.0), regions_of(component))
 
 
 def _silences(begin: Beginning, name: str, component: Component) -> Sort:
-    return Silences(begin.world, name, _seconds(component, "expires", 3600.0), _regions(component))
+    return Silences(begin.world, name, seconds_of(component, "expires", 3600.0), regions_of(component))
 
 
 def _check(begin: Beginning, name: str, component: Component) -> Sort:
     """What must be so: the platform serves, or a database answers; names lead there, for what asks through them."""
-    asked = begin.named(Database, _setting(component, "database"))
+    asked = begin.named(Database, setting(component, "database"))
     zones = [zone for zone in begin.all(Names) if zone.name in component.needs]
-    by_name, everywhere = _setting(component, "route", "outside") == "outside", component.kind == "dns-check"
+    by_name, everywhere = setting(component, "route", "outside") == "outside", component.kind == "dns-check"
     return Check(
         begin.world, name, () if asked is not None or everywhere else begin.all(Deployments),
         () if asked is None else (asked,), (begin.all(Names) if everywhere else zones) if by_name else (), everywhere=everywhere,
-        successes=_setting(component, "successes", 1), every=_seconds(component, "every", 1.0),
+        successes=setting(component, "successes", 1), every=seconds_of(component, "every", 1.0),
     )  # fmt: skip
 
 
 def _soak(begin: Beginning, name: str, component: Component) -> Sort:
-    checks = [store for store in begin.all(Check) if store.name in _setting(component, "checks", ())]
-    return Soak(begin.world, name, checks, _seconds(component, "duration", 1.0), _seconds(component, "every", 1.0))
+    checks = [store for store in begin.all(Check) if store.name in setting(component, "checks", ())]
+    return Soak(begin.world, name, checks, seconds_of(component, "duration", 1.0), seconds_of(component, "every", 1.0))
 
 
 def _pools(begin: Beginning, name: str, component: Component) -> Sort:
-    return Pools(begin.world, name, begin.named(Database, _setting(component, "database")))
+    return Pools(begin.world, name, begin.named(Database, setting(component, "database")))
 
 
 def _channel(begin: Beginning, name: str, component: Component) -> Sort:
-    return Channel(begin.world, name, tuple(channel.name for channel in _setting(component, "to", ())))
+    return Channel(begin.world, name, tuple(channel.name for channel in setting(component, "to", ())))
 
 
 def _program(begin: Beginning, name: str, component: Component) -> Sort:
-    run = _setting(component, "run", ("program",))
+    run = setting(component, "run", ("program",))
     argv = next(iter(run.values())) if isinstance(run, dict) else run
-    checked = _setting(component, "check") is not None
+    checked = setting(component, "check") is not None
     return Program(
-        begin.world, name, PurePath(argv[0]).name, checked=checked, repeatable=_setting(component, "repeatable", False)
+        begin.world, name, PurePath(argv[0]).name, checked=checked, repeatable=setting(component, "repeatable", False)
     )
 
 
@@ -162,18 +114,6 @@ def _unknown(begin: Beginning, name: str, component: Component) -> Sort:
 
 def _takes_time(name: str, verb: Verb, intent: Intent) -> type[SimStep[Any]]:
     return SimStep
-
-
-Operations = Callable[[str, Verb, Intent], type[SimStep[Any]]]
-"""The operation of a step, by its name, its verb, and the intent."""
-
-
-class Furniture(NamedTuple):
-    """One kind in a world. ``turn``: what is made on others is made after them."""
-
-    make: Callable[[Beginning, str, Component], Sort]
-    operation: Operations
-    turn: int = 2
 
 
 KINDS: Mapping[str, Furniture] = {
@@ -193,6 +133,7 @@ KINDS: Mapping[str, Furniture] = {
     "restart": Furniture(_pools, beside.restart),
     "notify": Furniture(_channel, beside.notify),
     "command": Furniture(_program, beside.command),
+    **AWS,
 }
 """What each kind is. One that is not here takes its time and succeeds."""
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from dr.model.events import Event, Observed, RunStarted, StepEnded, StepStarted, Turned, UndoStarted
 from dr.model.evidence import Evidence, Fenced, Healthy, Promoted, RecoveryPoint, Redirected, TaskCount
 from dr.model.plan import Plan, StepSpec
-from dr.model.words import FenceState, Known, Outcome, TaskFate, Verb
+from dr.model.words import FenceState, Known, Outcome, Role, TaskFate, Verb
 
 _GOOD = (Outcome.DONE, Outcome.ALREADY)
 _STOPPED = (FenceState.FENCED, FenceState.NOT_NEEDED)
@@ -98,8 +98,9 @@ class Account:
         if known:
             return min(known)
         fenced = any(isinstance(item, Fenced) and item.state is FenceState.FENCED for item in self.facts)
-        views = [view for view in self.started.plan.views if view.primary is not None]
-        if not fenced and {view.primary for view in views} != {self.started.plan.source}:
+        source, views = self.started.plan.source, [view for view in self.started.plan.views if view.primary is not None]
+        data = [view.regions[source].role for view in self.started.plan.views if view.lag is not None and source in view.regions]
+        if {view.primary for view in views} != {source} or any(role is not Role.PRIMARY for role in data):
             return None
         own = self.first(Verb.FENCE)
         return max((view.at for view in views), default=None) if own is None and fenced else own

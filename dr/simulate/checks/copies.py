@@ -6,6 +6,7 @@ from dr.model.events import Event, RunEnded, StepEnded
 from dr.model.evidence import Identities
 from dr.model.lag import STALE_AFTER
 from dr.model.words import Guard, Outcome, RunOutcome, Verb
+from dr.providers.sim.aws.moving import Moving
 from dr.providers.sim.database import Database, Span, missing
 from dr.providers.sim.database import seconds as length
 from dr.providers.sim.deployments import Deployments
@@ -123,7 +124,8 @@ class Healthy(Rule):
 class NothingDestroyed(Rule):
     """I17, after every effect of a process: a copy is overwritten only by one of a newer timeline (by what they hold, whatever the runbook
     says), and what it alone held had been preserved before. Of objects: no version is replaced by an older one, and what a re-protect
-    replaces in the old primary had been preserved. Secrets keep every content that they ever held, registries every image."""
+    replaces in the old primary had been preserved. Secrets keep every content that they ever held, registries every image. A re-protect
+    does not end well while what only the old writer of a global database had lies in a snapshot that expires."""
 
     name = "I17"
 
@@ -153,6 +155,16 @@ class NothingDestroyed(Rule):
             case Images() as store if effect.process and effect.what.endswith(".delete"):
                 self.broken(f"{effect.what} in {effect.region} deletes an image")
 
+    def record(self, told: Told, record: StoredRecord, event: Event) -> None:
+        """The end of a re-protect."""
+        if not isinstance(event, RunEnded) or event.outcome is not RunOutcome.COMPLETED or told.plan is None or told.plan.intent.moves:
+            return
+        for store in self.witness.databases:
+            follows = any(step.component == store.name and step.verb is Verb.FOLLOW for step in told.plan.steps)  # not a fence alone
+            left = store.left.get(told.plan.source, ()) if follows and isinstance(store, Moving) else ()
+            if left and not _skipped(told, store.name):
+                self.broken(f"{length(left):.3f} s of writes of {store.name} in {told.plan.source} lie in a snapshot that expires")
+
     def _rewound(self, store: Database, effect: Effect) -> None:
         known, self._destroyed[store.name] = self._destroyed[store.name], len(store.destroyed)
         if not effect.process:
@@ -181,6 +193,11 @@ class NothingDestroyed(Rule):
 
 
 _NOISE = 1e-6
+
+
+def _skipped(told: Told, component: str) -> bool:
+    """A person took responsibility for what was to be preserved."""
+    return any(told.specs[step].component == component and told.specs[step].verb is Verb.PRESERVE for step in told.skipped)
 
 
 def _contents(store: Secrets) -> set[tuple[str, str, int]]:

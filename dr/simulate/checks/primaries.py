@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 
-from dr.model.events import Event, StepEnded
+from dr.model.events import Event, Resumed, RunStarted, StepEnded
 from dr.model.evidence import Fenced, RecoveryPoint
 from dr.model.plan import Acceptance
 from dr.model.words import FenceState, Guard, Verb
@@ -159,6 +160,9 @@ class Exposed(Rule):
         self.lost[database.name, effect.run_id] = lost
         unseen = max(0.0, database.skew) + (effect.at - since if self._writes_on(database, effect) else 0.0)
         asked = max(0.0, lost - unseen)
+        asked_for = database.asked_for(effect.region)
+        if asked_for is not None:  # what was written while it took its time is the price of that
+            asked = min(asked, exposure(database, effect.region, asked_for))
         rpo = 0.0 if told.plan.intent.planned else told.plan.component_rpo.get(database.name, told.plan.rpo).total_seconds()
         if asked > rpo + _NOISE and not covered(asked, told.acceptances):
             self.broken(f"{database.name} was promoted in {effect.region} with {asked:.1f} s of writes lost, RPO {rpo:g} s, not accepted")
@@ -190,6 +194,8 @@ class Exposed(Rule):
             self.broken(f"{event.step} acted, its recovery point was unknown, and nobody accepted an unknown loss")
             return
         began, read_at = told.began.get(event.step), points[0].read_at
+        if told.plan.intent.planned and points[0].complete:  # the drain's own word, which holds as long as the one who drained goes on
+            began = next((at for at, item in reversed(told.events) if isinstance(item, (RunStarted, Resumed))), began)
         if points[0].region != told.plan.target or began is None or read_at < began:
             self.broken(f"{event.step} acted on a recovery point of {points[0].region} that was read at {read_at:%T}, before it began")
             return
@@ -212,10 +218,12 @@ _NOISE = 0.05
 """Seconds between two readings that are meant to be one."""
 
 
-def exposure(database: Database, region: str) -> float:
-    """Seconds of writing that other copies have and the one that was promoted last in a region has not: what that lost."""
+def exposure(database: Database, region: str, before: float = math.inf) -> float:
+    """Seconds of writing that other copies have and the one that was promoted last in a region has not: what that lost; of that what was
+    written before a moment."""
     mine = database.copies[region].log
-    return max((length(missing(copy.log, mine)) for other, copy in database.copies.items() if other != region), default=0.0)
+    lost = [missing(copy.log, mine) for other, copy in database.copies.items() if other != region]
+    return max((length([item._replace(end=max(item.begin, min(item.end, before))) for item in items]) for items in lost), default=0.0)
 
 
 def covered(lost: float | None, acceptances: list[Acceptance]) -> bool:

@@ -106,14 +106,13 @@ class Truthful(Rule):
         self._served = served
 
     def _serves(self) -> bool:
-        serving: dict[str, bool] = {}
         for zone in self.witness.names:
-            for hostname in zone.hostnames:
-                region = zone.answer(hostname)
+            serving: dict[str, bool] = {}
+            for region in zone.believed():
                 if region is None:
                     return False
                 if region not in serving:
-                    serving[region] = all(store.serves(region) for store in self.witness.deployments)
+                    serving[region] = zone.served(region) and all(store.serves(region) for store in self.witness.deployments)
                 if not serving[region]:
                     return False
         return True
@@ -148,9 +147,11 @@ class Truthful(Rule):
             return
         begun, end = told.moment(told.events[0][0]), told.moment(verified)
         off = self._off()
-        froze = _froze(told) if report.intent.planned else 0.0
+        first = told.events[0][1]
+        froze = _froze(told) if isinstance(first, RunStarted) and first.plan.intent.planned else 0.0
         for gone, until in self._gaps:
-            since = max(gone, froze)  # what was away before a planned move froze anything is not that move's
+            # what was away before a planned move froze anything is not that move's; what had ended by then no failover's that it became
+            since = max(gone, froze) if report.intent.planned or until < froze else gone
             if begun <= until <= end + 1.0 and until - since > rta + off + 0.1:
                 self.broken(f"run {told.run_id} reports an RTA of {rta} s, and service was away from {since:.1f} to {until:.1f} at least")
 

@@ -17,13 +17,15 @@ from dr.simulate.disk import StoredRecord
 class NamesLead(Rule):
     """I2, after every change of names by a process: each name that leads elsewhere now leads to a region whose databases and Deployments
     accepted a write, seen from inside, since they lead there the last time, and which is no old primary. In whichever run that was: the
-    world remembers it. Exception: nobody takes writes anywhere (all frozen or fenced), and the names go back to where the run came from.
+    world remembers it. Exceptions: nobody takes writes anywhere (all frozen or fenced), and the names go back to where the run came from;
+    and where a person skipped that look in the run that led names there, they may be led there after it too, until the next promotion.
     """
 
     name = "I2"
 
     def begun(self) -> None:
         """Where they lead."""
+        self._vouched: dict[tuple[str, str], int] = {}  # by component and region, the timeline on which a person's word stood for the look
         self._leads = {zone.name: {server: dict(names) for server, names in zone.leads.items()} for zone in self.witness.names}
 
     def effect(self, effect: Effect) -> None:
@@ -52,7 +54,11 @@ class NamesLead(Rule):
             leads = database.primary()
             if leads is None or leads.region != region:
                 return f"{database.name} is {'nowhere' if leads is None else f'in {leads.region}'}"
-            if not witness.holds(name, region) and not _skipped(told, name, Verb.VERIFY_INSIDE):
+            if witness.holds(name, region):
+                continue
+            if _skipped(told, name, Verb.VERIFY_INSIDE):
+                self._vouched[name, region] = leads.timeline
+            elif self._vouched.get((name, region)) != leads.timeline:
                 return f"{name} there has not accepted a write since it was promoted"
         return ""
 

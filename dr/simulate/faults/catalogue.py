@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from dr.model.runbook import Runbook
 from dr.providers.sim.process import Chance, chance
-from dr.simulate.faults import calls, capacity, clock, data, database, local, network, people, process
+from dr.simulate.faults import aws, calls, capacity, clock, data, database, local, network, people, process
 from dr.simulate.faults.base import Fault
 from dr.simulate.story import Group, Story, Struck
 
 CATALOGUE: Mapping[str, Fault] = {
     fault.name: fault
-    for module in (process, calls, network, data, database, clock, people, local, capacity)
+    for module in (process, calls, network, data, database, clock, people, local, capacity, aws)
     for fault in module.FAULTS
 }  # fmt: skip
 """Every named fault."""

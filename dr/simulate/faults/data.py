@@ -31,7 +31,9 @@ from dr.simulate.faults.base import (
 from dr.simulate.stage import Stage
 from dr.simulate.story import Group, Story, Struck
 
-_DATABASE = has("postgres")
+_DATABASE = has("postgres", "aws.aurora-global-database", "aws.rds-read-replica")
+_CLOCKED = has("postgres")
+"""Who stamps its writes itself; RDS tells its lag as CloudWatch measures it."""
 
 
 def _stalled(sort: type[Database] | type[Objects], stage: Stage, struck: Struck) -> None:
@@ -229,17 +231,17 @@ FAULTS = (
     Fault("data-lag-missing", Group.DATA, "the secondary cannot tell its recovery point", partial(_shown, _not_at_all),
           stop, seconds(10.0, 400.0), before, _DATABASE),
     Fault("data-lag-negative", Group.DATA, "the recovery point lies in the future: the primary's clock is ahead", _skewed, _right_again,
-          _skew(1.0, 60.0), before, _DATABASE),
+          _skew(1.0, 60.0), before, _CLOCKED),
     Fault("data-lag-skewed", Group.DATA, "the clock that stamps the writes is far off", _skewed, _right_again,
-          _skew(-900.0, -5.0), before, _DATABASE),
+          _skew(-900.0, -5.0), before, _CLOCKED),
     Fault("data-lag-jumps", Group.DATA, "replication breaks right after the checks", _lag_jumps, stop,
           lambda chance, book: {**seconds(5.0, 400.0)(chance, book), "effects": chance.randrange(1, 5)}, before, _DATABASE),
     Fault("data-database-backlog", Group.DATA, "the databases' replication is minutes behind", partial(_behind, Database), stop,
           _lagging, before, _DATABASE),
     Fault("data-log-backlog", Group.DATA, "the replication of logs is minutes behind", partial(_behind, Objects), stop,
-          _lagging, before, has("s3-bucket")),
+          _lagging, before, has("s3-bucket", "aws.s3-bucket", "aws.dynamodb-global-table")),
     Fault("data-log-stalled", Group.DATA, "no log is replicated", partial(_stalled, Objects), stop, seconds(30.0, 600.0), before,
-          has("s3-bucket")),
+          has("s3-bucket", "aws.s3-bucket", "aws.dynamodb-global-table")),
     Fault("data-image-absent", Group.DATA, "an image that runs is not in the target", partial(_image, lambda store: store.missing),
           _images_whole, _deployment, before, has("oci-registry")),
     Fault("data-image-broken", Group.DATA, "an image in the target lacks a part", partial(_image, lambda store: store.broken),
@@ -253,6 +255,6 @@ FAULTS = (
     Fault("data-fernet-key-differs", Group.DATA, "a database is encrypted with a key that the target does not have",
           partial(_secret, "fernet"), _secrets_right, _deployment, before, has("vault-kv")),
     Fault("data-certificate-expired", Group.DATA, "a certificate in the target has expired", _expired, _renewed, _deployment,
-          _right_before, has("tls-certificates")),
+          _right_before, has("tls-certificates", "aws.acm-certificates")),
 )  # fmt: skip
 """In the order in which people read them."""

@@ -29,6 +29,8 @@ from dr.simulate.stage import Stage
 from dr.simulate.story import Group, Struck
 
 _DATABASE = has("postgres")
+_PROMOTED = has("postgres", "aws.aurora-global-database", "aws.rds-read-replica")
+"""Whatever is promoted. RDS keeps a secondary from taking writes, and its servers are nobody's to stop."""
 _SESSIONS = frozenset({"view", "state", "sample", "beat", "write", "position", "divergence", "hold", "reconcile", "write-inside"})
 """What needs a connection to the database; its host is asked without one."""
 
@@ -132,11 +134,11 @@ def _turned(field: str, on: bool, stage: Stage, struck: Struck) -> None:
 
 FAULTS = (
     Fault("database-slow-promotion", Group.DATABASE, "the promotion takes minutes", _slow_promotion, _quick_again,
-          lambda chance, _book: {"factor": round(chance.uniform(20.0, 500.0), 1)}, before, _DATABASE),
+          lambda chance, _book: {"factor": round(chance.uniform(20.0, 500.0), 1)}, before, _PROMOTED),
     Fault("database-promotion-breaks-off", Group.DATABASE, "the server dies in the middle of its promotion", _half_way, _whole_again,
-          lambda chance, _book: {"times": chance.randrange(1, 4), "then": chance.choice(["primary", "secondary"])}, before, _DATABASE),
+          lambda chance, _book: {"times": chance.randrange(1, 4), "then": chance.choice(["primary", "secondary"])}, before, _PROMOTED),
     Fault("database-old-primary-returns", Group.DATABASE, "soon after the promotion the old primary is back and takes writes", _old_primary,
-          values=lambda chance, _book: {"effects": chance.randrange(0, 10)}, when=before, fits=_DATABASE),
+          values=lambda chance, _book: {"effects": chance.randrange(0, 10)}, when=before, fits=_PROMOTED),
     Fault("database-timeline-fork", Group.DATABASE, "the secondary took writes by mistake, and follows nobody any more", _fork, _made_anew,
           lambda chance, _book: {"wrote": round(chance.uniform(0.01, 2.0), 3)}, before, _DATABASE),
     Fault("database-connections-exhausted", Group.DATABASE, "a server refuses every session: too many connections", _no_connection,
@@ -144,6 +146,6 @@ FAULTS = (
     Fault("database-frozen-primary", Group.DATABASE, "the primary hangs, and wakes up later", partial(_turned, "frozen", True), stop,
           lambda chance, book: {**seconds(5.0, 300.0)(chance, book), "region": book.home}, around, _DATABASE),
     Fault("database-server-down", Group.DATABASE, "a server is down for a while", partial(_turned, "up", False), stop,
-          region_for(3.0, 200.0, home=0.3), around, _DATABASE),
+          region_for(3.0, 200.0, home=0.3), around, _PROMOTED),
 )  # fmt: skip
 """In the order in which people read them."""

@@ -32,6 +32,9 @@ from dr.providers.aws.metrics import GET
 if TYPE_CHECKING:
     from dr.providers.aws.aurora.kind import AuroraGlobalDatabase
 
+_SETTLES = timedelta(minutes=5)
+"""RDS may give a move up and go back by itself: so long after it was asked it is looked at afresh. One under way is waited for."""
+
 
 class Chains:
     """Builds the chains of one component. Pure: the same arguments give the same steps."""
@@ -94,7 +97,10 @@ class Chains:
         instances = f"arn:aws:rds:{place.code}:{owner.account(target)}:db:{settings.cluster}-dr-*"
         return owner.step(
             Verb.PREPARE, target, f"{target} has {settings.instances} instances that can write", AddInstances(owner, source, target),
-            name="add-instances", uses=(Use(INSTANCES, target), Use(ADD_INSTANCE, target, (instances, owner.cluster_arn(target)))),
+            name="add-instances", uses=(
+                Use(INSTANCES, target), Use(CLUSTERS, target, (owner.cluster_arn(target),)),
+                Use(ADD_INSTANCE, target, (instances, owner.cluster_arn(target))),
+            ),
             typed=Typed(owner.typed(place, ADD_INSTANCE, owner.instance(target, name)), f"{check} | grep -qw available"),
             estimate=timedelta(seconds=1), budget=timedelta(minutes=30), needs=("prepare",), max_attempts=20,
         )  # fmt: skip
@@ -115,19 +121,20 @@ class Chains:
         if not planned and owner.config.promotion is Promotion.DETACH:
             call, parameters = REMOVE, owner.removal(arn)
         sent = Use(call, source if planned else target, (whole, owner.cluster_arn(source), arn))
-        told = () if planned else (Use(EVENTS, target), Use(GET, target))
+        told = (Use(CLUSTERS, source, (owner.cluster_arn(source),)),) if planned else (Use(EVENTS, target), Use(GET, target))
         return owner.step(
             Verb.PROMOTE, target, f"{target} takes writes", Promote(owner, source, target, planned=planned),
             uses=(*self._looks(target), sent, *told), typed=Typed(owner.typed(place, call, parameters), self._sees(target, "true")),
-            estimate=timedelta(seconds=60), budget=timedelta(minutes=30), needs=("prepare", "fence", *after), irreversible=True,
+            estimate=timedelta(seconds=60), budget=timedelta(minutes=30), settles=_SETTLES, needs=("prepare", "fence", *after),
+            irreversible=True,
+            max_attempts=10 if planned else 1_000,  # what passes is waited for, but not while everybody is frozen for a planned move
         )  # fmt: skip
 
     def _verify(self, source: str, target: str) -> Step:
         owner, sql = self._owner, self._owner.config.sql
         do = "echo 'no sql in the runbook: nothing to write'"
         if sql is not None:
-            where = f"host={sql.endpoints[target]} port={sql.port} dbname={sql.database} user={sql.user}"
-            do = f'psql "{where}" -c "CREATE TEMPORARY TABLE dr_write(n int)"'
+            do = f'{owner.psql(target)} -c "CREATE TEMPORARY TABLE dr_write(n int)"'
         return owner.step(
             Verb.VERIFY_INSIDE, target, f"{target} accepted a write and gives it back", VerifyInside(owner, source, target),
             uses=self._looks(target), typed=Typed(do, self._sees(target, "true") if sql is None else do),
@@ -154,9 +161,9 @@ class Chains:
         )  # fmt: skip
         return owner.step(
             Verb.PRESERVE, source, f"keep what only {source} had", Preserve(owner, source, target),
-            uses=(Use(SNAPSHOTS, source), Use(COPY_SNAPSHOT, source, (snapshots, kept))),
+            uses=(*self._looks(target), Use(SNAPSHOTS, source), Use(COPY_SNAPSHOT, source, (snapshots, kept))),
             typed=Typed(owner.typed(place, COPY_SNAPSHOT, named), f"{check} | grep -qw available"),
-            estimate=timedelta(minutes=2), budget=timedelta(hours=12), needs=("fence",), max_attempts=50,
+            estimate=timedelta(minutes=2), budget=timedelta(hours=12), needs=("fence",), max_attempts=5_000,
         )  # fmt: skip
 
     def _follow(self, source: str, target: str, needs: tuple[str, ...]) -> Step:

@@ -9,7 +9,7 @@ from dr.errors import StepError
 from dr.model.lag import Finding, LagSample, RegionView
 from dr.model.words import Known, Role, Severity
 from dr.providers.aws.aurora.config import AuroraConfig, Promotion
-from dr.providers.aws.aurora.look import RPO_PARAMETER, Side
+from dr.providers.aws.aurora.look import LAGS, RPO_PARAMETER, Side
 
 Looks = Mapping[str, Side | StepError]
 
@@ -34,6 +34,8 @@ def lag(component: str, looks: Looks, now: datetime) -> LagSample:
         reasons = [side.message for side in looks.values() if isinstance(side, StepError)]
         return LagSample(component=component, at=now, state=Known.UNKNOWN, reason="; ".join(reasons) or "no region is a secondary")
     side = seconds[0]
+    if isinstance(side.lag, StepError):
+        return LagSample(component=component, at=now, state=Known.UNKNOWN, reason=side.lag.message)
     if side.lag is None:
         return LagSample(component=component, at=now, state=Known.UNKNOWN, reason=f"CloudWatch in {side.region} has no lag of it")
     point = side.lag.at - timedelta(milliseconds=side.lag.value)
@@ -94,7 +96,7 @@ def _settings(side: Side) -> _Found:
     if side.settled.alarms == ():
         yield (
             Severity.INFO, f"no alarm on the replication lag in {side.region}: alarms are not inherited by a new writer",
-            "aws cloudwatch put-metric-alarm on AuroraGlobalDBReplicationLag",
+            f"aws cloudwatch put-metric-alarm on {LAGS[0]}",
         )  # fmt: skip
 
 

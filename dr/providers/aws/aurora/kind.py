@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dr.errors import DrError, StepError, UsageError
-from dr.model.lag import Beat, LagSample
+from dr.model.lag import Beat, Finding, LagSample
 from dr.model.runbook import KindConfig
-from dr.model.words import Intent, Known
+from dr.model.words import Intent, Known, Severity
 from dr.ports import Site, Step
 from dr.providers.aws.aurora import judge
 from dr.providers.aws.aurora.calls import ALARMS, CLUSTERS, GLOBAL, INSTANCES, PARAMETERS
@@ -66,8 +66,12 @@ class AuroraGlobalDatabase(AwsKind[AuroraConfig, Side]):
     def judge(self, looks: Mapping[str, Side | StepError]) -> Judged:
         """Roles by what each region says of itself, findings, and the lag that the secondary's CloudWatch has."""
         roles = {region: judge.role(side) if isinstance(side, Side) else self.away(side) for region, side in looks.items()}
-        found = (*judge.findings(self.name, self.config, looks), *self.silent(looks))
-        return Judged(roles, found, self._by_sql(looks) or judge.lag(self.name, looks, self.site.clock.now()))
+        told = self._by_sql(looks)
+        found = [*judge.findings(self.name, self.config, looks), *self.silent(looks), *([told] if isinstance(told, Finding) else [])]
+        for side in (look for look in looks.values() if isinstance(look, Side)):
+            unasked = (side.lag, *side.settled.refused)
+            found += [self.hidden(side.region, error) for error in unasked if isinstance(error, StepError)]
+        return Judged(roles, found, told if isinstance(told, LagSample) else judge.lag(self.name, looks, self.site.clock.now()))
 
     def watches(self) -> Sequence[Use]:
         """What the monitor calls."""
@@ -100,6 +104,12 @@ class AuroraGlobalDatabase(AwsKind[AuroraConfig, Side]):
             raise UsageError(f"{self.name}: sql: not given, and other components need to connect", hint="write sql: {database, user, …}")
         return self.writer.connect(region, database)
 
+    def psql(self, region: str, database: str | None = None) -> str:
+        """What a person types to reach the same databases. ``database``: one word of the shell. Without ``sql``: a pattern to fill in."""
+        if self.writer is None:
+            return f"psql -X -qAt -v ON_ERROR_STOP=1 -h WRITER_ENDPOINT_IN_{region.upper()} -d {database or 'DATABASE'}"
+        return self.writer.psql(region, database)
+
     def close(self) -> None:
         """Closes connections; safe to call twice."""
         super().close()
@@ -112,18 +122,22 @@ class AuroraGlobalDatabase(AwsKind[AuroraConfig, Side]):
         Raises StepError.
         """
         if self.writer is not None:
-            return self.writer.recovery_point(region)
+            with contextlib.suppress(StepError):  # CloudWatch knows it, too, if less exactly
+                if (point := self.writer.recovery_point(region)) is not None:
+                    return point
         return self._looker.recovery_point(self.places[region])
 
-    def _by_sql(self, looks: Mapping[str, Side | StepError]) -> LagSample | None:
-        """Better than CloudWatch, which has one value a minute; None: no ``sql``, or it cannot be read."""
+    def _by_sql(self, looks: Mapping[str, Side | StepError]) -> LagSample | Finding | None:
+        """Better than CloudWatch, which has one value a minute. A finding: it cannot be read. None: no ``sql``, or no heartbeat yet."""
         seconds = [side for side in looks.values() if isinstance(side, Side) and side.member is not None and not side.member.writer]
-        if self.writer is None or len(seconds) != 1:
+        if self.writer is None or len(seconds) != 1 or seconds[0].available == 0:
             return None
+        region = seconds[0].region
         try:
-            point = self.writer.recovery_point(seconds[0].region)
-        except StepError:
-            return None
+            point = self.writer.recovery_point(region)
+        except StepError as error:
+            fix = error.hint or f"correct sql.reader_endpoints.{region}: a secondary's writer endpoint is inactive until it is promoted"
+            return self.finding(Severity.WARNING, f"the recovery point cannot be read in {region} itself: {error.message}", fix, region)
         now = self.site.clock.now()
         if point is None:
             return None

@@ -11,17 +11,24 @@ from threading import Lock
 from typing import Any, TypeVar
 
 from dr.errors import Permanent, StepError
+from dr.ports import Look
 from dr.providers.aws.aurora.calls import ALARMS, CLUSTERS, GLOBAL, INSTANCES, PARAMETERS
 from dr.providers.aws.aurora.config import AuroraConfig
 from dr.providers.aws.config import region_of
 from dr.providers.aws.hub import Aws
 from dr.providers.aws.metrics import Metrics, Question, Value
 from dr.providers.aws.place import Place
+from dr.providers.aws.problems import is_denied
+from dr.providers.aws.rds_status import ready
 
 T = TypeVar("T")
 
 RPO_PARAMETER = "rds.global_db_rpo"
-LAG = "AuroraGlobalDBReplicationLag"
+LAGS = ("AuroraGlobalDBRPOLag", "AuroraGlobalDBReplicationLag")
+"""How far a secondary is behind in users' transactions; how far in replicating at all, for MySQL before 3.04 and 2.12, which has no other.
+Milliseconds, in secondary regions only: https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/aurora-global-database-disaster-
+recovery.html, https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/Aurora.AuroraMonitoring.Metrics.html. That they are filed under
+``SourceRegion``, too, is from field reports: https://awsauroralabsmy.com/global/cw/."""
 _SLOW_SECONDS = 300.0
 """Parameters and alarms change when people change them: asked every five minutes."""
 
@@ -57,15 +64,18 @@ class Whole:
 class Settled:
     """What changes seldom. rpo: seconds of ``rds.global_db_rpo`` where somebody set it. alarms: names of alarms on the lag.
 
-    Both are None where they could not be asked."""
+    Both are None where they could not be asked; ``refused``: why, where a permission is missing."""
 
     rpo: int | None
     alarms: tuple[str, ...] | None
+    refused: tuple[StepError, ...] = ()
 
 
 @dataclass(frozen=True)
 class Side:
-    """One region's side. whole: None: its cluster stands alone, or there is none. instances: identifier → status."""
+    """One region's side. whole: None: its cluster stands alone, or there is none. instances: identifier → status.
+
+    lag: None: CloudWatch has no value; an error: it did not answer, or must not."""
 
     region: str
     whole: Whole | None
@@ -76,13 +86,13 @@ class Side:
     endpoint: str
     parameter_group: str
     instances: Mapping[str, str]
-    lag: Value | None
+    lag: Value | StepError | None
     settled: Settled
 
     @property
     def available(self) -> int:
-        """Instances that work."""
-        return sum(status == "available" for status in self.instances.values())
+        """Instances that work, or will in a moment."""
+        return sum(ready(status) is not Look.BLOCKED for status in self.instances.values())
 
     @property
     def writes(self) -> bool:
@@ -91,12 +101,11 @@ class Side:
 
 
 def questions(place: Place, cluster: str, source: Place) -> tuple[Question, ...]:
-    """The lag of a secondary. CloudWatch files it under the cluster and where its data comes from; also without that."""
+    """The lag of a secondary, best first. CloudWatch files it under the cluster and where its data comes from; also without that."""
     own = ("DBClusterIdentifier", cluster)
-    return (
-        Question("AWS/RDS", LAG, (own, ("SourceRegion", source.code))),
-        Question("AWS/RDS", LAG, (own,)),
-    )
+    return tuple(
+        Question("AWS/RDS", name, dimensions) for name in LAGS for dimensions in ((own, ("SourceRegion", source.code)), (own,))
+    )  # fmt: skip
 
 
 def whole(aws: Aws, place: Place, name: str) -> Whole | None:
@@ -150,12 +159,12 @@ class Looker:
         answers = start(partial(self._whole, place)), start(partial(cluster, aws, place, name)), start(partial(instances, aws, place, name))
         lag = start(partial(self._lag, place))
         found_whole, described, running = answers[0].result(), answers[1].result() or {}, answers[2].result()
-        group = str(described.get("DBClusterParameterGroup", ""))
+        group, value = str(described.get("DBClusterParameterGroup", "")), _or_why(lag)
         return Side(
             region=region, whole=found_whole, member=found_whole.member(place) if found_whole is not None else None,
             arn=str(described.get("DBClusterArn", "")), status=str(described.get("Status", "")),
             version=str(described.get("EngineVersion", "")), endpoint=str(described.get("Endpoint", "")), parameter_group=group,
-            instances=running, lag=_or_none(lag),
+            instances=running, lag=value,
             settled=self._seldom(place, group),
         )  # fmt: skip
 
@@ -187,7 +196,11 @@ class Looker:
         if known is not None and now - known[0] < _SLOW_SECONDS:
             return known[1]
         rpo, alarms = self._aws.start(partial(self._rpo, place, group)), self._aws.start(partial(self._alarms, place))
-        found = Settled(_or_none(rpo), _or_none(alarms))
+        seen = _or_why(rpo), _or_why(alarms)
+        refused = tuple(item for item in seen if isinstance(item, StepError) and is_denied(item))
+        found = Settled(
+            None if isinstance(seen[0], StepError) else seen[0], None if isinstance(seen[1], StepError) else seen[1], refused
+        )  # fmt: skip
         with self._lock:
             self._settled[place.region] = now, found
         return found
@@ -202,17 +215,18 @@ class Looker:
         return None
 
     def _alarms(self, place: Place) -> tuple[str, ...]:
-        found: list[str] = []
+        """Of the first metric that has any: three such questions a second are all that an account may ask."""
         for question in self._questions(place.region):
             dimensions = [{"Name": name, "Value": value} for name, value in question.dimensions]
             answer = self._aws.read(place, ALARMS, Namespace=question.namespace, MetricName=question.name, Dimensions=dimensions)
-            found += [str(item["AlarmName"]) for item in answer["MetricAlarms"]]
-        return tuple(found)
+            if answer["MetricAlarms"]:
+                return tuple(str(item["AlarmName"]) for item in answer["MetricAlarms"])
+        return ()
 
 
-def _or_none(asked: Future[T]) -> T | None:
-    """What is worth nothing where it cannot be asked."""
+def _or_why(asked: Future[T]) -> T | StepError:
+    """What must not hide the rest where it cannot be asked."""
     try:
         return asked.result()
-    except StepError:
-        return None
+    except StepError as error:
+        return error

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from dr.errors import Transient
 from dr.model.evidence import Evidence, Fenced, Following, Preserved
 from dr.model.words import FenceState
 from dr.ports import AttemptContext, Look, Seen
@@ -14,6 +15,7 @@ from dr.providers.aws.aurora import look
 from dr.providers.aws.aurora.calls import ADD_CLUSTER, COPY_SNAPSHOT, SNAPSHOTS
 from dr.providers.aws.aurora.config import Promotion
 from dr.providers.aws.aurora.steps import AuroraStep
+from dr.providers.aws.rds_status import ready
 
 LEFT_BY_FAILOVER = "rds:unplanned-global-failover-"
 """How Aurora names the snapshot of the old writer's volume. It expires with the automatic backups."""
@@ -55,9 +57,13 @@ class Preserve(AuroraStep):
     """What only the old writer had: the snapshot that Aurora took of its volume is copied to one that does not expire."""
 
     def observe(self, context: AttemptContext) -> Seen:
-        """DONE: every such snapshot has its copy, or there is none. NEEDED: one has none yet."""
+        """DONE: every such snapshot has its copy, or there is none. NEEDED: one has none yet, or Aurora has not come to taking one."""
+        whole = self.whole(self.target)  # before the snapshots: Aurora takes them before it lets the old writer follow
         there = self._snapshots()
         left = [name for name in there if name.startswith(LEFT_BY_FAILOVER)]
+        member = whole.member(self.owner.places[self.source]) if whole is not None else None
+        if not left and member is not None and member.synchronization == "pending-resync":
+            return Seen(Look.NEEDED, f"Aurora has not come to the old volume of {self._cluster} yet")
         missing = [name for name in left if kept_name(name) not in there]
         if missing:
             return Seen(Look.NEEDED, f"to be kept: {', '.join(missing)}")
@@ -74,14 +80,18 @@ class Preserve(AuroraStep):
         return Seen(Look.DONE, "" if left else f"Aurora left no snapshot of {self._cluster} in {self.source}", facts)
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """Copies those that have no copy."""
+        """Copies those that have no copy. Raises Transient: one is being taken still, or there is none yet."""
         there = self._snapshots()
-        for name in there:
-            if name.startswith(LEFT_BY_FAILOVER) and kept_name(name) not in there:
+        left = {name: status for name, status in there.items() if name.startswith(LEFT_BY_FAILOVER)}
+        for name, status in left.items():
+            if status == "available" and kept_name(name) not in there:
                 self.call(
                     context, self.source, COPY_SNAPSHOT, already=("DBClusterSnapshotAlreadyExistsFault",),
                     SourceDBClusterSnapshotIdentifier=name, TargetDBClusterSnapshotIdentifier=kept_name(name), CopyTags=True,
                 )  # fmt: skip
+        coming = [f"{name} is {status}" for name, status in left.items() if status != "available" and kept_name(name) not in there]
+        if coming or not left:
+            raise Transient("; ".join(coming) or f"no snapshot of {self._cluster} yet", hint="Aurora takes it by itself; wait")
         return ()
 
     @cached_property
@@ -113,7 +123,7 @@ class Follow(AuroraStep):
         if member is None and described is not None:
             return Seen(Look.BLOCKED, f"{self._own} in {self.source} stands alone: rename it, it keeps what only it has")
         status = str(described.get("Status")) if described is not None else "not there yet"
-        if member is None or member.writer or status != "available" or member.synchronization == "pending-resync":
+        if member is None or member.writer or ready(status) is not Look.DONE or member.synchronization == "pending-resync":
             known = "a writer still" if member is not None and member.writer else status
             return Seen(Look.NEEDED, f"{self._own} in {self.source} is {known} {member.synchronization if member else ''}".strip())
         upstream = next((item.arn for item in whole.members if item.writer), "")

@@ -14,6 +14,7 @@ from dr.providers.aws.aurora.calls import ADD_INSTANCE, EVENTS, FAILOVER, REMOVE
 from dr.providers.aws.aurora.config import Promotion
 from dr.providers.aws.aurora.look import Whole
 from dr.providers.aws.kind import AwsStep
+from dr.providers.aws.rds_status import patient, ready
 
 if TYPE_CHECKING:
     from dr.providers.aws.aurora.kind import AuroraGlobalDatabase
@@ -36,6 +37,11 @@ class AuroraStep(AwsStep["AuroraGlobalDatabase"]):
                 return None
             raise
 
+    def status(self, region: str) -> str:
+        """Of a region's cluster; empty where there is none. Raises StepError."""
+        described = look.cluster(self.owner.aws, self.owner.places[region], self.owner.config.regions[region].cluster)
+        return str((described or {}).get("Status", ""))
+
     def writes(self, region: str, whole: Whole | None) -> bool:
         """The region's cluster is the writer, or stands alone (detached). Raises StepError."""
         member = whole.member(self.owner.places[region]) if whole is not None else None
@@ -48,7 +54,7 @@ class Prepare(AuroraStep):
     """The target is a healthy secondary of the global database; what it holds is read out of it."""
 
     def observe(self, context: AttemptContext) -> Seen:
-        """DONE: it is, or writes already. BLOCKED: no member, or nothing to promote."""
+        """DONE: it is, or writes already. NEEDED: something is done to it that passes. BLOCKED: no member, or it needs a person."""
         whole = self.whole(self.target)
         place, config = self.owner.places[self.target], self.owner.config
         described = look.cluster(self.owner.aws, place, self.cluster)
@@ -59,15 +65,20 @@ class Prepare(AuroraStep):
             if not self.writes(self.target, whole):
                 return Seen(Look.BLOCKED, f"{self.cluster} is no member of {config.global_cluster}: it follows another source, or nobody")
             return Seen(Look.DONE, f"{self.cluster} stands alone and writes already")
-        point = self.owner.recovery_point(self.target)
-        found = RecoveryPoint(component=self.owner.name, region=self.target, read_at=context.clock.now(), recovery_point=point)
-        if described.get("Status") != "available":
-            return Seen(Look.BLOCKED, f"{self.cluster} in {self.target} is {described.get('Status')}", (found,))
-        return Seen(Look.DONE, evidence=(found,))
+        found = RecoveryPoint(component=self.owner.name, region=self.target, read_at=context.clock.now(), recovery_point=self._point())
+        status = str(described.get("Status"))
+        return Seen(ready(status), "" if status == "available" else f"{self.cluster} in {self.target} is {status}", (found,))
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """Nothing: what is looked for is there or is not."""
         return ()
+
+    def _point(self) -> datetime | None:
+        """None: nobody says it now. It is asked again right before the promotion, and what is unknown then is the guard's to refuse."""
+        try:
+            return self.owner.recovery_point(self.target)
+        except StepError:
+            return None
 
 
 class AddInstances(AuroraStep):
@@ -77,7 +88,7 @@ class AddInstances(AuroraStep):
         """DONE: as many as wanted work. NEEDED: not yet."""
         there = look.instances(self.owner.aws, self.owner.places[self.target], self.cluster)
         wanted = self.owner.config.regions[self.target].instances
-        works = sum(status == "available" for status in there.values())
+        works = sum(ready(status) is Look.DONE for status in there.values())
         failed = [f"{name} is {status}" for name, status in there.items() if status.startswith(("failed", "incompatible", "insufficient"))]
         if failed:
             return Seen(Look.BLOCKED, ", ".join(failed))
@@ -90,10 +101,11 @@ class AddInstances(AuroraStep):
         settings = self.owner.config.regions[self.target]
         there = look.instances(self.owner.aws, self.owner.places[self.target], self.cluster)
         free = (name for number in range(1, 33) if (name := f"{self.cluster}-dr-{number}") not in there)
-        for _ in range(settings.instances - len(there)):
-            self.call(
-                context, self.target, ADD_INSTANCE, already=("DBInstanceAlreadyExists",), **self.owner.instance(self.target, next(free))
-            )  # fmt: skip
+        with patient(lambda: [self.status(self.target)]):
+            for _ in range(settings.instances - len(there)):
+                self.call(
+                    context, self.target, ADD_INSTANCE, already=("DBInstanceAlreadyExists",), **self.owner.instance(self.target, next(free))
+                )  # fmt: skip
         return ()
 
 
@@ -132,7 +144,6 @@ class Promote(AuroraStep):
     def __init__(self, owner: AuroraGlobalDatabase, source: str, target: str, *, planned: bool) -> None:
         super().__init__(owner, source, target)
         self._planned = planned
-        self._asked: datetime | None = None
 
     def observe(self, context: AttemptContext) -> Seen:
         """DONE: it writes. BLOCKED: another move is under way. Reads the recovery point, which the guard judges."""
@@ -151,28 +162,28 @@ class Promote(AuroraStep):
             raise Permanent(f"{self.target} knows no {self.owner.config.global_cluster} any more", hint="aws rds describe-db-clusters")
         if self.writes(self.target, whole) or whole.moving_to == self._arn(whole):
             return ()
-        self._asked = context.clock.now()
         arn = self._arn(whole)
         if not arn:
             raise Permanent(f"{self.target} has no member of {self.owner.config.global_cluster}", hint="dr runbook check")
-        if self._planned:
-            self.call(context, self.source, SWITCHOVER, **self.owner.switchover(arn))
-        elif self.owner.config.promotion is Promotion.DETACH:
-            self.call(context, self.target, REMOVE, **self.owner.removal(arn))
-        else:
-            self.call(context, self.target, FAILOVER, **self.owner.failover(arn))
+        with patient(lambda: [self.status(region) for region in (self.target, *((self.source,) if self._planned else ()))]):
+            if self._planned:
+                self.call(context, self.source, SWITCHOVER, **self.owner.switchover(arn))
+            elif self.owner.config.promotion is Promotion.DETACH:
+                self.call(context, self.target, REMOVE, **self.owner.removal(arn))
+            else:
+                self.call(context, self.target, FAILOVER, **self.owner.failover(arn))
         return ()
 
     def verify(self, context: AttemptContext) -> Seen:
-        """DONE: it is the writer, and available: "available" alone shows before the change."""
+        """DONE: it is the writer, and serves: "available" alone shows before the change."""
         whole = self.whole(self.target)
         if whole is not None and whole.moving_to:
             return Seen(Look.NEEDED, "under way")
         if not self.writes(self.target, whole):
             return Seen(Look.NEEDED, f"{self.target} does not write yet")
         described = look.cluster(self.owner.aws, self.owner.places[self.target], self.cluster)
-        status = described.get("Status") if described is not None else "gone"
-        if status != "available":
+        status = str(described.get("Status")) if described is not None else "gone"
+        if ready(status) is not Look.DONE:
             return Seen(Look.NEEDED, f"{self.cluster} is {status}")
         return Seen(Look.DONE, evidence=(self._promoted(context, context.clock.now()), *self._told()))
 

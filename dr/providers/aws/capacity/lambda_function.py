@@ -15,7 +15,7 @@ from dr.model.base import Duration, Frozen
 from dr.model.by_hand import MARK, Typed
 from dr.model.evidence import Evidence, Note
 from dr.model.lag import Finding
-from dr.model.runbook import KindConfig
+from dr.model.runbook import InWorlds, KindConfig
 from dr.model.words import Intent, Severity, Verb
 from dr.ports import AttemptContext, Look, Seen, Site, Step
 from dr.providers.aws.calls import Call, Use
@@ -70,7 +70,7 @@ class RegionFunction(Frozen):
     function: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9:_-]{1,170}$")]
 
 
-class LambdaConfig(AwsConfig):
+class LambdaConfig(AwsConfig, InWorlds):
     """Settings of ``aws.lambda``.
 
     A function is invoked in the region that a run moves to, and does the same in every intent that it is for; what tells intents apart is
@@ -85,7 +85,6 @@ class LambdaConfig(AwsConfig):
 
     regions: dict[str, RegionFunction] = Field(min_length=2)
     intents: tuple[Intent, ...] = Field(MOVES, min_length=1)
-    worlds: tuple[Literal["live", "lab", "sim"], ...] = ("live",)
     payload: dict[str, str] = {}
     check: bool = False
     repeatable: bool = False

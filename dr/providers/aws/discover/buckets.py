@@ -13,7 +13,6 @@ from dr.providers.aws.names import partition
 from dr.providers.aws.place import Place
 from dr.providers.aws.problems import code_of
 from dr.providers.aws.s3.calls import ENCRYPTION, REPLICATION
-from dr.providers.aws.s3.control import plain
 
 LIST = Call("s3", "ListBuckets", action="s3:ListAllMyBuckets")
 """The account's buckets, of one region.
@@ -85,7 +84,6 @@ def _access_points(ask: Ask, account: str) -> dict[frozenset[str], str]:
     """By the buckets behind them, their ARNs."""
     found: dict[frozenset[str], str] = {}
     try:
-        plain(ask.aws, ask.primary, ACCESS_POINTS)
         token: dict[str, str] = {}
         while True:
             answer = ask.read(ask.primary, ACCESS_POINTS, AccountId=account, **token)

@@ -60,10 +60,12 @@ def _whole(ask: Ask, whole: Item, members: Mapping[str, Item], clusters: Sides, 
 
 def _sql(sides: Mapping[str, Item], clusters: Sides) -> Iterator[str]:
     """What a person only has to give a user to."""
-    known = {code: item["Endpoint"] for code, side in sides.items() for item in clusters[code]
-             if item["DBClusterIdentifier"] == side["cluster"] and item.get("Endpoint")}  # fmt: skip
-    yield from ("sql:", "  database: airflow", "  user: dr", "  password: {file: secrets/aurora-dr}", "  endpoints:")
-    yield from (f"    {code}: {known.get(code, 'the writer endpoint of the cluster there')}" for code in sides)
+    known = {code: item for code, side in sides.items() for item in clusters[code] if item["DBClusterIdentifier"] == side["cluster"]}
+    yield from ("sql:", "  database: airflow", "  user: dr", "  password: {file: secrets/aurora-dr}")
+    for word, key, what in (("endpoints", "Endpoint", "writer"), ("reader_endpoints", "ReaderEndpoint", "reader")):
+        yield f"  {word}:" + ("" if what == "writer" else "   # the writer endpoint of a secondary is inactive until it is promoted")
+        for code in sides:
+            yield f"    {code}: {known.get(code, {}).get(key) or f'the {what} endpoint of the cluster there'}"
 
 
 def _of(instances: list[Item], cluster: str) -> list[Item]:

@@ -54,7 +54,7 @@ class DynamoDbGlobalTable(TwoWay[GlobalTableConfig, Side]):
     def judge(self, looks: Mapping[str, Side | StepError]) -> Judged:
         """No roles: both take writes. The lag of the direction that is further behind."""
         told = {region: side if isinstance(side, StepError) else side.told for region, side in looks.items()}
-        return Judged({}, (*self._judge.findings(looks), *self.silent(looks)), self.lag(told))
+        return Judged({}, (*self._judge.findings(looks), *self.unmeasured(told), *self.silent(looks)), self.lag(told))
 
     def watches(self) -> Sequence[Use]:
         """What the monitor calls."""

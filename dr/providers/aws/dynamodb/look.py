@@ -17,7 +17,7 @@ from dr.providers.aws.dynamodb.config import GlobalTableConfig
 from dr.providers.aws.hub import Aws
 from dr.providers.aws.metrics import Metrics, Question
 from dr.providers.aws.place import Place
-from dr.providers.aws.two_way import Told
+from dr.providers.aws.two_way import Told, measured
 
 SETTLED_SECONDS = 300.0
 _EXTRA_SECONDS = 0.7
@@ -76,7 +76,7 @@ class Looker:
     def look(self, place: Place) -> Side:
         """A region's side, now. Raises StepError."""
         replica = self._known(place)
-        return Side(replica, self.told(place, replica))
+        return Side(replica, measured(lambda: self.told(place, replica)))
 
     def replica(self, place: Place) -> Replica:
         """The table as described now. Raises StepError."""

@@ -37,8 +37,10 @@ class MetricSwitch(Frozen):
     """A metric of CloudWatch, flipped by writing values; the check is on an alarm in the same region: its Maximum above a threshold between
     ``here`` and ``away``.
 
-    Route 53 looks at the values themselves, not at the state of the alarm: setting that state (SetAlarmState) changes nothing for it. Where
-    no new values come it must keep the last status (InsufficientDataHealthStatus: LastKnownStatus).
+    Route 53 looks at the values themselves, not at the state of the alarm: setting that state (SetAlarmState) changes nothing for it
+    (https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html, from memory). Where no new
+    values come it must keep the last status (InsufficientDataHealthStatus: LastKnownStatus). It takes alarms on Average, Minimum, Maximum,
+    Sum or SampleCount, none of a metric finer than a minute: https://docs.aws.amazon.com/Route53/latest/APIReference/API_AlarmIdentifier.html
 
     ``in_region``: another region of the runbook than the one that it leads people out of. periods: so many periods the alarm looks back.
     """

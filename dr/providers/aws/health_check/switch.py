@@ -234,7 +234,11 @@ class MetricFlip(Switch):
 
 
 class Edit(Switch):
-    """The check's own settings: disabled and inverted in one call is unhealthy for good. Control plane in us-east-1."""
+    """The check's own settings: disabled and inverted in one call is unhealthy for good. Control plane in us-east-1.
+
+    A check that is disabled always counts as healthy, and that, too, can be inverted:
+    https://docs.aws.amazon.com/Route53/latest/APIReference/API_UpdateHealthCheck.html (Disabled, Inverted).
+    """
 
     prepared = False
 

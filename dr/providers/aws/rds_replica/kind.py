@@ -29,10 +29,10 @@ ASIDE = "-aside"
 
 @dataclass(frozen=True)
 class Side:
-    """One region's instance; None: there is none. lag: of a replica, by its own CloudWatch."""
+    """One region's instance; None: there is none. lag: of a replica, by its own CloudWatch, or why that does not say."""
 
     instance: Instance | None
-    lag: Value | None
+    lag: Value | StepError | None
 
 
 class RdsReadReplica(AwsKind[ReplicaConfig, Side]):
@@ -67,10 +67,11 @@ class RdsReadReplica(AwsKind[ReplicaConfig, Side]):
             if "DBInstanceNotFound" not in error.message:
                 raise
             answer = {"DBInstances": []}
+        value: Value | StepError | None
         try:
             value = lag.result()
-        except StepError:
-            value = None
+        except StepError as error:
+            value = error
         return Side(next(iter(answer["DBInstances"]), None), value)
 
     def judge(self, looks: Mapping[str, Side | StepError]) -> Judged:
@@ -81,6 +82,8 @@ class RdsReadReplica(AwsKind[ReplicaConfig, Side]):
             settings = self.config.regions[region]
             if isinstance(side, StepError):
                 continue
+            if isinstance(side.lag, StepError):
+                found.append(self.hidden(region, side.lag))
             if side.instance is None:
                 fact = f"there is no {settings.instance} in {region}"
                 found.append(self.finding(Severity.ERROR, fact, "dr reprotect, or create a read replica there", region))
@@ -157,7 +160,7 @@ class RdsReadReplica(AwsKind[ReplicaConfig, Side]):
             Verb.PROMOTE, target, f"{target} takes writes", Promote(self, source, target),
             uses=(self._seen(target), Use(GET, target), Use(PROMOTE, target, (self.arn(target),))),
             typed=Typed(self.typed(self.places[target], PROMOTE, self.promotion(target)), check),
-            estimate=timedelta(minutes=5), budget=_MINUTES, needs=needs, irreversible=True,
+            estimate=timedelta(minutes=5), budget=_MINUTES, needs=needs, irreversible=True, max_attempts=1_000,
         )  # fmt: skip
 
     def _aside(self, source: str, target: str, needs: Sequence[str] = ()) -> Step:
@@ -256,6 +259,8 @@ class RdsReadReplica(AwsKind[ReplicaConfig, Side]):
             reasons = [side.message for side in looks.values() if isinstance(side, StepError)]
             return self.unknown("; ".join(reasons) or "no region, or more than one, is a replica")
         [(region, side)] = replicas.items()
+        if isinstance(side.lag, StepError):
+            return self.unknown(side.lag.message)
         if side.lag is None or side.lag.value < 0:  # -1: replication does not run
             return self.unknown(f"CloudWatch in {region} has no lag of it: replication may not run")
         point = side.lag.at - timedelta(seconds=side.lag.value)

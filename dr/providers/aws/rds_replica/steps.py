@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from dr.errors import EffectUnknown, Permanent, StepError
+from dr.errors import EffectUnknown, Permanent, StepError, Transient
 from dr.model.evidence import Evidence, Fenced, Following, Preserved, Promoted, RecoveryPoint
 from dr.model.words import FenceState
 from dr.ports import AttemptContext, Look, Seen
 from dr.providers.aws.kind import AwsStep
 from dr.providers.aws.rds_replica.calls import CREATE_REPLICA, INSTANCES, MODIFY, PROMOTE
-
-if TYPE_CHECKING:
-    pass
+from dr.providers.aws.rds_status import patient, ready
 
 if TYPE_CHECKING:
     from dr.providers.aws.rds_replica.kind import RdsReadReplica
@@ -52,6 +50,15 @@ class ReplicaStep(AwsStep["RdsReadReplica"]):
         """Of a region's instance."""
         return self.owner.config.regions[region].instance
 
+    def recovery_point(self, context: AttemptContext) -> RecoveryPoint:
+        """What the target holds. Where CloudWatch is silent, what was read before holds still; else it is unknown, for the guard to say."""
+        before = context.found(RecoveryPoint, self.owner.name)
+        try:
+            point = self.owner.recovery_point(self.target)
+        except StepError:
+            point = before.recovery_point if before is not None else None
+        return RecoveryPoint(component=self.owner.name, region=self.target, read_at=context.clock.now(), recovery_point=point)
+
     def fenced(self, state: FenceState, proof: str, context: AttemptContext | None = None) -> Fenced:
         """Evidence about the source. ``context``: writes ended now."""
         ended = None if context is None else context.clock.now()
@@ -59,21 +66,23 @@ class ReplicaStep(AwsStep["RdsReadReplica"]):
 
 
 class Prepare(ReplicaStep):
-    """The target's instance is an available replica of the source's; what it holds is read."""
+    """The target's instance is a replica of the source's, and serves; what it holds is read."""
 
     def observe(self, context: AttemptContext) -> Seen:
-        """DONE: it is, or writes already. BLOCKED: it follows another source, or is not there."""
+        """DONE: it is, or writes already. NEEDED: something is done to it that passes. BLOCKED: it follows another source, is not there, or
+        needs a person."""
         found = self.instance(self.target)
         if found is None:
             return Seen(Look.BLOCKED, f"{self.name(self.target)} is not there in {self.target}")
         source = replica_of(found)
         if source and source.rpartition(":")[2] != self.name(self.source):
             return Seen(Look.BLOCKED, f"{self.name(self.target)} follows another source: {source}")
-        if source and found["DBInstanceStatus"] != "available":
-            return Seen(Look.BLOCKED, f"{self.name(self.target)} is {found['DBInstanceStatus']}")
-        point = self.owner.recovery_point(self.target) if source else None
-        fact = RecoveryPoint(component=self.owner.name, region=self.target, read_at=context.clock.now(), recovery_point=point)
-        return Seen(Look.DONE, "" if source else "it writes already", (fact,) if source else ())
+        if not source:
+            return Seen(Look.DONE, "it writes already")
+        status = str(found["DBInstanceStatus"])
+        return Seen(
+            ready(status), "" if status == "available" else f"{self.name(self.target)} is {status}", (self.recovery_point(context),)
+        )
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """Nothing: what is looked for is there or is not."""
@@ -166,6 +175,8 @@ class CatchUp(ReplicaStep):
 class Promote(ReplicaStep):
     """The replica stands alone. Conditional on what is read: one that is nobody's replica any more is never promoted again."""
 
+    _asked = False
+
     def observe(self, context: AttemptContext) -> Seen:
         """DONE: it writes. Reads the recovery point, which the guard judges."""
         found = self.instance(self.target)
@@ -176,26 +187,31 @@ class Promote(ReplicaStep):
         before = context.found(RecoveryPoint, self.owner.name)
         if before is not None and before.complete:
             return Seen(Look.NEEDED, evidence=(before,))
-        point = self.owner.recovery_point(self.target)
-        fact = RecoveryPoint(component=self.owner.name, region=self.target, read_at=context.clock.now(), recovery_point=point)
-        return Seen(Look.NEEDED, evidence=(fact,))
+        return Seen(Look.NEEDED, evidence=(self.recovery_point(context),))
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """One call, unless it is under way."""
-        found = self.instance(self.target)
-        if found is not None and replica_of(found) and found["DBInstanceStatus"] == "available":
+        """One call, unless something is under way there: that may be the promotion itself."""
+        found, self._asked = self.instance(self.target), False
+        status = str(found["DBInstanceStatus"]) if found is not None else ""
+        if found is None or not replica_of(found) or ready(status) is Look.NEEDED:
+            return ()
+        self._asked = True
+        with patient(lambda: [status]):
             self.call(context, self.target, PROMOTE, **self.owner.promotion(self.target))
         return ()
 
     def verify(self, context: AttemptContext) -> Seen:
-        """DONE: nobody's replica, and available."""
+        """DONE: nobody's replica, and it serves: its first backup may go on for long. Raises Transient: what was under way is over, and
+        was something else."""
         found = self.instance(self.target)
+        if found is not None and replica_of(found) and not self._asked and ready(found["DBInstanceStatus"]) is Look.DONE:
+            raise Transient(f"{self.name(self.target)} is ready now, and a replica still")
         if found is None or replica_of(found):
             return Seen(Look.NEEDED, "a replica still")
         return self._written(context, found)
 
     def _written(self, context: AttemptContext, found: Instance) -> Seen:
-        if found["DBInstanceStatus"] != "available":
+        if ready(found["DBInstanceStatus"]) is not Look.DONE:
             return Seen(Look.NEEDED, f"{self.name(self.target)} is {found['DBInstanceStatus']}")
         before = context.found(Promoted, self.owner.name)
         at = before.promoted_at if before is not None else context.clock.now()
@@ -224,7 +240,8 @@ class SetAside(ReplicaStep):
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """The other name; into quarantine where there is one."""
-        self.call(context, self.source, MODIFY, **self.owner.set_aside(self.source))
+        with patient(lambda: [str((self.instance(self.source) or {}).get("DBInstanceStatus", ""))]):
+            self.call(context, self.source, MODIFY, **self.owner.set_aside(self.source))
         return ()
 
     def _fenced_aside(self) -> Fenced:
@@ -247,7 +264,7 @@ class Follow(ReplicaStep):
             return Seen(Look.NEEDED, f"{self.source} has no replica")
         if not replica_of(found):
             return Seen(Look.BLOCKED, f"{self.name(self.source)} in {self.source} stands alone: it was not set aside")
-        if found["DBInstanceStatus"] != "available":
+        if ready(found["DBInstanceStatus"]) is not Look.DONE:
             return Seen(Look.NEEDED, f"{self.name(self.source)} is {found['DBInstanceStatus']}")
         following = Following(component=self.owner.name, region=self.source, upstream=replica_of(found), how="a new read replica")
         return Seen(Look.DONE, evidence=(following,))

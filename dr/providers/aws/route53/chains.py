@@ -53,8 +53,8 @@ def _edit(owner: Route53Records, intent: Intent, source: str, target: str) -> li
     lowers = intent.planned and owner.config.lower_ttl_to is not None
     redirect = owner.step(
         Verb.REDIRECT, target, f"names of {zone} lead to {target}, by an edit in us-east-1", Redirect(owner, source, target),
-        uses=(read, write, synced), typed=hand.redirect(source, target), estimate=timedelta(seconds=2), budget=timedelta(minutes=30),
-        needs=("prepare",) if intent.planned else (), max_attempts=_TRIES, backoff=_SOON, undoable=True,
+        uses=(read, write, synced), typed=hand.redirect(source, target), estimate=timedelta(seconds=2) + owner.editing(),
+        budget=timedelta(minutes=30), needs=("prepare",) if intent.planned else (), max_attempts=_TRIES, backoff=_SOON, undoable=True,
     )  # fmt: skip
     propagate = owner.step(
         Verb.PROPAGATE, target, "all name servers and caches have the new answers", Propagate(owner, source, target),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from threading import Lock
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -18,6 +19,7 @@ from dr.ports import Site, Step
 from dr.providers.aws.calls import Use
 from dr.providers.aws.everywhere import EverywhereKind, led_to
 from dr.providers.aws.kind import Judged
+from dr.providers.aws.pace import CHANGES
 from dr.providers.aws.place import Place
 from dr.providers.aws.route53 import chains, prepared
 from dr.providers.aws.route53.calls import CHECK, RECORDS, ZONE, check_arn, zone_arn
@@ -202,6 +204,10 @@ class Route53Records(EverywhereKind[RecordsConfig, Look]):
                 return f"{name} leads to {' and '.join(found) or 'no region of the runbook'}, not yet to {region} alone"
         return ""
 
+    def editing(self) -> timedelta:
+        """How long an edit waits for Route 53, by what the last look saw; zero before there was one."""
+        return editing(len(self._copy[2].records)) if self._copy is not None else timedelta(0)
+
     def known(self) -> list[str]:
         """Host names that can be looked up without asking the API: of the runbook, of ``deployments``, or as the last look saw them."""
         if self._copy is not None and self.config.deployments is None:
@@ -299,6 +305,8 @@ class Route53Records(EverywhereKind[RecordsConfig, Look]):
             if changes:
                 text = f"a move to {target} edits {len(changes)} record sets in {calls} calls of the control plane in us-east-1"
                 more = "" if calls == 1 else "; each call is all or nothing, the calls together are not"
+                seconds = editing(len(changes)).total_seconds()
+                more += f"; Route 53 takes about {seconds:.0f} s for so many" if seconds else ""
                 fix = "prepare failover record sets on a routing control, or on a check of an object in the other region: mode: prepared"
                 yield self.finding(Severity.WARNING, text + more, fix, target)
         longest = max(zone.records, key=lambda item: item.ttl)
@@ -325,6 +333,12 @@ class Route53Records(EverywhereKind[RecordsConfig, Look]):
     def arn(self) -> str:
         """The zone for policies."""
         return zone_arn(self.config.zone)
+
+
+def editing(count: int) -> timedelta:
+    """How long Route 53 makes people wait who edit so many record sets."""
+    rate, at_once = CHANGES
+    return timedelta(seconds=max(0.0, (2 * count - at_once) / rate))
 
 
 def _some(names: Sequence[str]) -> list[str]:

@@ -6,11 +6,13 @@ from abc import ABC
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from dr.errors import Transient
 from dr.model.evidence import Ttls
 from dr.ports import AttemptContext
 from dr.providers.aws.kind import AwsStep
+from dr.providers.aws.pace import CHANGES, Pace
 from dr.providers.aws.route53.calls import CHANGE, SYNCED
-from dr.providers.aws.route53.sets import Change, RecordSet, batches, parameters
+from dr.providers.aws.route53.sets import Change, RecordSet, batches, cost, parameters
 
 if TYPE_CHECKING:
     from dr.providers.aws.route53.kind import Route53Records
@@ -30,7 +32,8 @@ class ZoneStep(AwsStep["Route53Records"], ABC):
         return self.owner.items(self.target)
 
     def send(self, context: AttemptContext, changes: Iterable[Change]) -> list[str]:
-        """One call after the other; each is all or nothing. What was sent before an error stays: the next attempt finds it done.
+        """One call after the other, as fast as Route 53 takes changes; each is all or nothing. What was sent before an error stays: the
+        next attempt finds it done.
 
         Returns:
             Ids of the changes.
@@ -44,10 +47,22 @@ class ZoneStep(AwsStep["Route53Records"], ABC):
             if len(whole) > 1:
                 context.say(f"call {number} of {len(whole)}: {len(batch)} record sets")
             wire = parameters(self.owner.config.zone, batch, f"dr run {context.run_id}")
-            answer = self.call(context, self.target, CHANGE, **wire)
+            pace, used = self._pace(), cost(batch)
+            pace.take(context.deadline, used)
+            try:
+                answer = self.call(context, self.target, CHANGE, **wire)
+            except Transient:
+                pace.give_back(used)
+                raise
             sent.append(str(answer["ChangeInfo"]["Id"]).rpartition("/")[2])
             known.append(sent[-1])
         return sent
+
+    def _pace(self) -> Pace:
+        """The account's, shared by all of its zones."""
+        site = self.owner.site
+        paces: dict[str, Pace] = site.shared.setdefault("route53 changes", {})
+        return paces.setdefault(self.owner.places[self.target].account, Pace(site.clock, *CHANGES))
 
     def synced(self, context: AttemptContext) -> bool | None:
         """Whether all name servers of the zone have what this run changed; None: another process changed it. Asks at most once a second.

@@ -19,7 +19,6 @@ from dr.model.evidence import NAMED
 from dr.ports import AttemptContext
 from dr.providers.aws.config import account_of
 from dr.providers.aws.s3.calls import CREATE_JOB, DESCRIBE_JOB, LIST_JOBS
-from dr.providers.aws.s3.control import plain
 from dr.providers.aws.s3.listing import Version
 from dr.providers.aws.s3.objects import put, read
 
@@ -109,16 +108,14 @@ def start(owner: S3Bucket, context: AttemptContext, region: str, items: Sequence
     if items is not None:
         key, body = f"{owner.config.prefix}batch/{token}.csv", _rows(owner.bucket(region), items)
         manifest = listed(owner, region, key, put(owner, context, region, key, body))
-    answer = plain(owner.aws, owner.places[region], CREATE_JOB).act(
-        context, owner.places[region], CREATE_JOB, **parameters(owner, region, described, token, manifest)
-    )
+    answer = owner.aws.act(context, owner.places[region], CREATE_JOB, **parameters(owner, region, described, token, manifest))
     return str(answer["JobId"])
 
 
 def job(owner: S3Bucket, region: str, identifier: str) -> Job:
     """How far a job is. Raises StepError."""
     place = owner.places[region]
-    found = plain(owner.aws, place, DESCRIBE_JOB).read(place, DESCRIBE_JOB, AccountId=account(owner), JobId=identifier)["Job"]
+    found = owner.aws.read(place, DESCRIBE_JOB, AccountId=account(owner), JobId=identifier)["Job"]
     progress = found.get("ProgressSummary") or {}
     reasons = [str(item.get("FailureReason", "")) for item in found.get("FailureReasons", ())]
     reasons += [str(found[name]) for name in ("StatusUpdateReason", "SuspendedCause") if found.get(name)]
@@ -143,7 +140,7 @@ def failed_names(owner: S3Bucket, region: str, identifier: str) -> tuple[str, ..
 
 def _under_way(owner: S3Bucket, region: str, described: str) -> str:
     place = owner.places[region]
-    pages = plain(owner.aws, place, LIST_JOBS).pages(place, LIST_JOBS, AccountId=account(owner), JobStatuses=list(_UNDER_WAY))
+    pages = owner.aws.pages(place, LIST_JOBS, AccountId=account(owner), JobStatuses=list(_UNDER_WAY))
     return next((str(item["JobId"]) for page in pages for item in page.get("Jobs", ()) if item.get("Description") == described), "")
 
 

@@ -98,7 +98,7 @@ class Judge:
         if told.failed:
             fact = f"{told.failed} objects of {region} failed to replicate to {other}: they never will by themselves"
             yield self._finding(Severity.WARNING, fact, self._by_hand.batch(region), other)
-        elif told.point is None and told.follows is None and told.reason:
+        elif told.point is None and told.follows is None and told.reason and told.unasked is None:
             yield self._finding(
                 Severity.WARNING, told.reason, "Metrics or ReplicationTime of the rule; dr monitor remembers what they say", other
             )

@@ -16,7 +16,7 @@ from dr.providers.aws.place import Place
 from dr.providers.aws.s3.calls import ENCRYPTION, KEY, NO_ENCRYPTION, NO_RULES, REPLICATION, VERSIONING
 from dr.providers.aws.s3.config import S3BucketConfig
 from dr.providers.aws.s3.routes import Routes
-from dr.providers.aws.two_way import Told
+from dr.providers.aws.two_way import Told, measured
 
 SETTLED_SECONDS = 300.0
 
@@ -101,7 +101,7 @@ class Looker:
     def look(self, place: Place) -> Side:
         """A region's side, now. Raises StepError."""
         settings = self.settings(place)
-        return Side(settings, self.told(place, settings))
+        return Side(settings, measured(lambda: self.told(place, settings)))
 
     def settings(self, place: Place, *, fresh: bool = False) -> Settings:
         """How a region's bucket is set up. ``fresh``: asked in any case. Raises StepError."""

@@ -83,6 +83,7 @@ class Bring(BucketStep):
         self._old, self._leading, self._both, self._younger = old, leading, both, younger
         self._jobs: dict[str, str] = {}
         self._found: Difference | None = None
+        self._asked: frozenset[tuple[str, str, str]] = frozenset()
         self._blind = False
 
     def observe(self, context: AttemptContext) -> Seen:
@@ -106,6 +107,7 @@ class Bring(BucketStep):
             self._jobs = {self._leading: batch.start(self.owner, context, self._leading, None)}
             return ()
         wanted = self._wanted(context, self._found)
+        self._asked = frozenset((region, item.key, item.version) for region, items in wanted.items() for item in items)
         self._jobs = {region: batch.start(self.owner, context, region, items) for region, items in wanted.items() if items}
         names = ", ".join(f"{job} in {region}" for region, job in self._jobs.items())
         return (Note(text=f"{self.owner.name}: Batch Replication {names}"),) if names else ()
@@ -118,8 +120,12 @@ class Bring(BucketStep):
             return waits or self.settled(context, jobs)
         if jobs and self.rests(context):
             return Seen(Look.NEEDED, "what was sent is looked for again in a moment")
-        left = self._wanted(context, self.compare(context, self._old, self._leading) if jobs else self._found)
+        left = self._left(self._wanted(context, self.compare(context, self._old, self._leading) if jobs else self._found))
         return Seen(Look.NEEDED, self._said(left)) if any(left.values()) else self.settled(context, jobs)
+
+    def _left(self, wanted: Mapping[str, Sequence[Version]]) -> dict[str, Sequence[Version]]:
+        """Of what was to be brought. What was written meanwhile is on its way by the rule: where people write, some of it always is."""
+        return {region: [item for item in items if (region, item.key, item.version) in self._asked] for region, items in wanted.items()}
 
     def _under_way(self, context: AttemptContext, region: str, job: Job) -> Seen | None:
         """Why a job is waited for, or is no good; None: it brought everything."""

@@ -12,7 +12,6 @@ from dr.providers.aws.hub import Answer, Aws
 from dr.providers.aws.place import Place
 from dr.providers.aws.s3.calls import ROUTE_CODES, ROUTES, SUBMIT
 from dr.providers.aws.s3.config import S3BucketConfig
-from dr.providers.aws.s3.control import plain
 
 ACTIVE, PASSIVE = 100, 0
 
@@ -53,7 +52,7 @@ class Routes:
         refused: Transient | None = None
         for code in self.codes(place.region):
             try:
-                return _read(plain(self._aws, place, ROUTES[code]).read(place, ROUTES[code], **self.named))
+                return _read(self._aws.read(place, ROUTES[code], **self.named))
             except Transient as error:
                 refused = refused or error
         assert refused is not None, "there are five endpoints"
@@ -68,7 +67,7 @@ class Routes:
         place, refused = self._places[asking], None
         for code in self.codes(asking):
             try:
-                plain(self._aws, place, SUBMIT[code]).act(context, place, SUBMIT[code], **self.named, RouteUpdates=self.updates(to))
+                self._aws.act(context, place, SUBMIT[code], **self.named, RouteUpdates=self.updates(to))
             except Transient as error:  # nothing was changed there
                 refused = refused or error
             else:

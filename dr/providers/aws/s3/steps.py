@@ -6,16 +6,19 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from dr.errors import Transient
 from dr.model.evidence import Evidence, Note, RecoveryPoint, WriteAccepted
 from dr.ports import AttemptContext, Look, Seen
 from dr.providers.aws.kind import AwsStep
 from dr.providers.aws.s3 import listing, objects
-from dr.providers.aws.s3.listing import Difference
+from dr.providers.aws.s3.listing import Difference, Version
 
 if TYPE_CHECKING:
     from dr.providers.aws.s3.kind import S3Bucket
 
 _MINUTE = timedelta(minutes=1)
+_IN_VAIN = 3
+"""Attempts of a failover to ask for settings that it can do without."""
 _REST_SECONDS, _SHARE = 2.0, 4
 """Comparing rests so long at least, and so many times as long as it took."""
 
@@ -54,9 +57,15 @@ class Prepare(BucketStep):
     """The target's bucket is there. Its recovery point is what was known last: the source may be lost, and nobody else knows it."""
 
     def observe(self, context: AttemptContext) -> Seen:
-        """DONE: the bucket answers. BLOCKED (planned): nothing is sent to it."""
-        settings = self.owner.looker.settings(self.owner.places[self.target], fresh=True)
+        """DONE: the bucket answers; in a failover, also where its settings were asked for in vain a few times: a write proves more, and
+        needs no control plane. BLOCKED (planned): nothing is sent to it."""
         evidence: list[Evidence] = [self.owner.unfenced(self.source), self.owner.recovery_point(self.target)]
+        try:
+            settings = self.owner.looker.settings(self.owner.places[self.target], fresh=True)
+        except Transient as error:
+            if context.intent.planned or context.number < _IN_VAIN:
+                raise
+            return Seen(Look.DONE, evidence=(*evidence, Note(text=f"{self.owner.name}: settings not looked at: {error.message}")))
         if not settings.sending:
             evidence.append(Note(text=f"{self.owner.name}: nothing is sent back from {self.target}: {self.source} will not follow"))
         if context.intent.planned and not self.owner.looker.settings(self.owner.places[self.source], fresh=True).sending:
@@ -69,10 +78,13 @@ class Prepare(BucketStep):
 
 
 class Drain(BucketStep):
-    """The writers are frozen: everything that they wrote is in the target. Two proofs, whichever comes first: both buckets list the same,
-    or S3 says that nothing is pending, of a whole minute after the freeze."""
+    """The writers are frozen: everything that they wrote is in the target. Two proofs, whichever comes first: all that the source listed
+    then is in the target, or S3 says that nothing is pending, of a whole minute after the freeze. Where somebody writes on whom nothing
+    freezes, that is on its way by the rule, and no such moment would ever come for all of it."""
 
     _began: datetime | None = None
+    _listed: frozenset[tuple[str, str]] | None = None
+    """What the first comparison after the marker found missing."""
 
     def observe(self, context: AttemptContext) -> Seen:
         """DONE: it was seen in this run."""
@@ -103,10 +115,15 @@ class Drain(BucketStep):
         if self.rests(context):
             return Seen(Look.NEEDED, "not drained yet")
         found = self.compare(context, self.target, self.source)
-        if found is not None and not found.to_old:
-            return self._drained(context, f"both buckets list the same {found.checked} objects")
-        left = f"{len(found.to_old)} objects, {found.to_old[0].key} among them" if found is not None else f"pending: {pending or 'unknown'}"
+        if found is not None and not (items := self._left(found)):
+            return self._drained(context, f"{self.target} has all of the {found.checked} objects that {self.source} listed")
+        left = f"{len(items)} objects, {items[0].key} among them" if found is not None else f"pending: {pending or 'unknown'}"
         return Seen(Look.NEEDED, f"not in {self.target}: {left}")
+
+    def _left(self, found: Difference) -> list[Version]:
+        if self._listed is None:
+            self._listed = frozenset((item.key, item.version) for item in found.to_old)
+        return [item for item in found.to_old if (item.key, item.version) in self._listed]
 
     def _drained(self, context: AttemptContext, proof: str) -> Seen:
         now = context.clock.now()

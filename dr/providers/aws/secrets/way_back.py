@@ -42,8 +42,16 @@ class WayBack(SecretsStep):
 
     def unkept(self, only: list[Only]) -> list[Only]:
         """Those that are not kept in the leading region with the same value. Raises StepError."""
-        held = self.owner.reader.digests(self.owner.places[self.target], {item.place: item.name for item in only})
+        held = self._held(only)
         return [item for item in only if held.get(item.place) != item.digest]
+
+    def taken(self, only: list[Only]) -> list[str]:
+        """Names of secrets in the leading region where a version should be kept, that hold something else. Raises StepError."""
+        held = self._held(only)
+        return [item.place for item in only if held.get(item.place, item.digest) != item.digest]
+
+    def _held(self, only: list[Only]) -> dict[str, str]:
+        return self.owner.reader.digests(self.owner.places[self.target], {item.place: item.name for item in only})
 
     def blocked(self) -> Seen | None:
         """BLOCKED where the runbook's database says that the target does not lead. Raises Transient."""
@@ -90,9 +98,13 @@ class Preserve(WayBack):
         return ()
 
     def verify(self, context: AttemptContext) -> Seen:
-        """Each is there with the same value; the manifest is written."""
+        """Each is there with the same value; the manifest is written. NEEDED: one is not there yet: what was made shows a little later.
+        BLOCKED: something else has its name."""
         seen = self.observe(context)
-        return Seen(Look.BLOCKED, f"not kept: {seen.reason}") if seen.look is Look.NEEDED else seen
+        if seen.look is not Look.NEEDED:
+            return seen
+        taken = self.taken(self.only(self.side(self.target), self.side(self.source, values=False)))
+        return Seen(Look.BLOCKED, f"there already, with another value: {some(taken)}") if taken else seen
 
     def _copy(self, context: AttemptContext, item: Only) -> None:
         if context.cancelled():

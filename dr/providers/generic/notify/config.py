@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import string
 from datetime import timedelta
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
 from dr.model.base import Duration, Frozen
-from dr.model.runbook import KindConfig, SecretRef
+from dr.model.runbook import InWorlds, SecretRef
 from dr.model.words import Intent, Stage
 from dr.providers.generic.checks.base import Headers
 from dr.providers.generic.notify.texts import WORDS
@@ -45,15 +45,14 @@ class Channel(Frozen):
         return "webhook" if self.webhook is not None else f"file {self.file}"
 
 
-class NotifyConfig(KindConfig):
+class NotifyConfig(InWorlds):
     """Settings of ``notify``. Stages: investigating (at once), failing-over (as the promotion begins), restored (every public name has
-    accepted a write again), resolved (everything is done)."""
+    accepted a write again), resolved (everything is done). Outside its ``worlds`` it is silent: a drill alarms nobody."""
 
     to: tuple[Channel, ...] = Field(min_length=1, description="every message goes to each of these, at the same time")
     stages: tuple[Stage, ...] = Field(tuple(Stage), min_length=1, description="at which moments a message goes out")
     texts: dict[Stage, str] = Field({}, description="own words; may name " + ", ".join(f"{{{word}}}" for word in WORDS))
     intents: tuple[Intent, ...] = Field(MOVES, min_length=1, description="the intents that people are told of")
-    worlds: tuple[Literal["live", "lab", "sim"], ...] = Field(("live",), description="anywhere else it is silent: a drill alarms nobody")
     timeout: Duration = Field(timedelta(seconds=10), description="for one message on one channel; then it was not sent, or nobody knows")
 
     @field_validator("texts")

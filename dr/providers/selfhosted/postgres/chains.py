@@ -21,6 +21,8 @@ from dr.providers.selfhosted.postgres.verify_inside import VerifyInside
 
 KIND = "postgres"
 _PATIENT = Backoff(base=timedelta(milliseconds=500), cap=timedelta(seconds=5))
+_SETTLES = timedelta(hours=1)
+"""A server that was rewound and started replays what it has before it streams; one that does not by then was not left as it should be."""
 
 
 class Chains:
@@ -123,7 +125,8 @@ class Chains:
     def _follow(self, source: str, target: str, needs: tuple[str, ...]) -> Step:
         spec = self._spec(
             Verb.FOLLOW, source, f"{source} follows {target}", needs=needs, max_attempts=20, backoff=_PATIENT,
-            estimate=timedelta(seconds=3), budget=timedelta(hours=14), touches=(self._host(source), self._sql(target), self._sql(source)),
+            estimate=timedelta(seconds=3), budget=timedelta(hours=14), settles=_SETTLES,
+            touches=(self._host(source), self._sql(target), self._sql(source)),
             permissions=(
                 "REPLICATION", "pg_checkpoint", "EXECUTE ON FUNCTION pg_ls_dir, pg_stat_file, pg_read_binary_file",
                 f"commands on the host of {source} as the server's account",
@@ -135,14 +138,14 @@ class Chains:
     def _spec(
         self, verb: Verb, region: str, title: str, *, estimate: timedelta, budget: timedelta, touches: tuple[Touch, ...],
         permissions: tuple[str, ...], typed: Typed, needs: tuple[str, ...] = (), max_attempts: int = 5,
-        backoff: Backoff | None = None, irreversible: bool = False, undoable: bool = False,
+        backoff: Backoff | None = None, irreversible: bool = False, undoable: bool = False, settles: timedelta | None = None,
     ) -> StepSpec:  # fmt: skip
         name = self._cluster.component
         return StepSpec(
             id=f"{name}/{verb}", component=name, kind=KIND, verb=verb, region=region, title=title,
             needs=tuple(f"{name}/{need}" for need in needs), estimate=estimate, budget=budget, max_attempts=max_attempts,
             backoff=backoff or Backoff(), irreversible=irreversible, undoable=undoable, touches=touches, permissions=permissions,
-            by_hand=typed.do, check_by_hand=typed.check,
+            by_hand=typed.do, check_by_hand=typed.check, settles=settles,
         )  # fmt: skip
 
     def _sql(self, region: str) -> Touch:

@@ -270,7 +270,8 @@ class Start(_Step):
         fenced = context.found(Fenced, self.store.database.name)
         known = fenced is not None and fenced.state in (FenceState.FENCED, FenceState.NOT_NEEDED, FenceState.SPLIT_ACCEPTED)
         if not known and not context.accepted(Guard.FENCE):
-            return Seen(Look.BLOCKED, f"{context.source} is not known to be fenced: its schedulers may run")
+            way = f"dr resume {context.run_id} --accept-split --reason TEXT"
+            return Seen(Look.BLOCKED, f"{context.source} is not known to be fenced: its schedulers may run (try: {way})")
         return Seen(Look.DONE) if running == len(self.store.ids) else Seen(Look.NEEDED)
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:

@@ -332,6 +332,13 @@ def _forget(replica: DBInstance) -> None:
 
 
 @control
+def set_status(region: str, name: str, status: str) -> None:
+    """A cluster or an instance of this name has this status until it is set again: whatever AWS does to it meanwhile."""
+    known = backend(region)
+    (known.clusters[name] if name in known.clusters else known.databases[name]).status = status
+
+
+@control
 def set_engine_version(region: str, cluster: str, version: str) -> None:
     """A cluster runs this engine version: patch levels drift apart."""
     backend(region).clusters[cluster].engine_version = version
