@@ -50,7 +50,8 @@ def _loss(history: History, component: str) -> Loss:
         return Loss(component, Known.KNOWN, timedelta(), point.recovery_point)
     if point.recovery_point is None:
         return Loss(component, Known.UNKNOWN, None, None)
-    since = point.recovery_point - (point.clock_behind or timedelta())  # by the clock that stamps what follows, where that one is slow
+    # by the slowest clock that stamped anything here: another machine may have fenced, or this one before its clock was set right
+    since = point.recovery_point - max(fact.clock_behind or timedelta() for fact in history.all(RecoveryPoint, component))
     ended = [fact.writes_ended_at for fact in history.fences(component) if fact.writes_ended_at is not None]
     if ended and ended[-1] > since:
         return Loss(component, Known.KNOWN, ended[-1] - since, point.recovery_point)
