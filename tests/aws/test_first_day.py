@@ -30,6 +30,15 @@ def seen(world: Cloud) -> dict[str, dict[str, Any]]:
     return {item["id"]: item for item in said.report["components"]}
 
 
+def seen_without(world: Cloud, action: str) -> dict[str, Any]:
+    """The same where an action is denied."""
+    world.emulator.deny(action)
+    try:
+        return seen(world)
+    finally:
+        world.emulator.clear_faults()
+
+
 def errors(component: dict[str, Any]) -> set[str]:
     """What a move would fail by. Warnings come and go with how busy a machine is."""
     return {item["fact"] for item in component["findings"] if item["severity"] == "error"}
@@ -37,12 +46,7 @@ def errors(component: dict[str, Any]) -> set[str]:
 
 def test_a_permission_that_one_kind_lacks_is_named_and_hides_no_other_kind(world: Cloud) -> None:
     """Action, resource and role, once for each region; every other component is seen as before."""
-    before = seen(world)
-    world.emulator.deny("dynamodb:DescribeTable")
-    try:
-        now = seen(world)
-    finally:
-        world.emulator.clear_faults()
+    before, now = seen(world), seen_without(world, "dynamodb:DescribeTable")
     found = [item for item in now["sessions"]["findings"] if item["severity"] == "error"]
     assert [item["region"] for item in found] == list(REGIONS)
     for item in found:
@@ -58,12 +62,7 @@ def test_a_permission_that_one_kind_lacks_is_named_and_hides_no_other_kind(world
 
 def test_without_metrics_everything_else_of_each_component_is_seen(world: Cloud) -> None:
     """GetMetricData refused: a warning for each component that wants it, roles and other findings as before, and no word of "no value"."""
-    before = seen(world)
-    world.emulator.deny("cloudwatch:GetMetricData")
-    try:
-        now = seen(world)
-    finally:
-        world.emulator.clear_faults()
+    before, now = seen(world), seen_without(world, "cloudwatch:GetMetricData")
     for name in before:
         new = [item for item in now[name]["findings"] if "GetMetricData" in item["fact"]]
         assert errors(now[name]) == errors(before[name]), name

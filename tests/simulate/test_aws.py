@@ -31,7 +31,7 @@ from dr.providers.sim.process import chance
 from dr.providers.sim.sorts import KINDS
 from dr.providers.sim.steps.aws import aurora
 from dr.providers.sim.weather import Weather
-from dr.providers.sim.world import World, names
+from dr.providers.sim.world import Store, World, names
 from dr.simulate import checks
 from dr.simulate.faults import CATALOGUE
 from dr.simulate.faults import aws as aws_faults
@@ -50,7 +50,7 @@ ASKS_NOBODY = ("metadata-db/fence", "files/fingerprint")
 BUSY = ("being changed", "not yet to")
 """What passes by itself."""
 BY = Sender("test", "run", "metadata-db/promote", 2)
-S = TypeVar("S")
+S = TypeVar("S", bound=Store)
 
 
 @cache
@@ -185,10 +185,10 @@ def new_world() -> World:
 
 def put(world: World, make: Callable[[World], S]) -> S:
     """Something in a world that has run for a minute and a half."""
-    store: Any = make(world)
+    store = make(world)
     world.stores[store.name] = store
     run(world, 90.0)
-    return store  # type: ignore[no-any-return]  # what was made
+    return store
 
 
 def run(world: World, seconds: float) -> None:

@@ -122,3 +122,15 @@ class SimStep(OneWay, Generic[S]):
     def now(self) -> datetime:
         """What this process's clock shows."""
         return self.place.process.clock.now()
+
+
+class Waits(SimStep[S]):
+    """A step that does nothing itself: what it waits for comes by itself, and is observed. First among the bases."""
+
+    def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
+        """Nothing."""
+        return ()
+
+    def verify(self, context: AttemptContext) -> Seen:
+        """As observed."""
+        return self.observe(context)

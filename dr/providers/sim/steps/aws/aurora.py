@@ -11,6 +11,7 @@ from dr.ports import AttemptContext, Look, Seen
 from dr.providers.sim.aws.aurora import GlobalDatabase
 from dr.providers.sim.database import seconds
 from dr.providers.sim.steps.aws.moving import CALL, MovingStep
+from dr.providers.sim.steps.base import Waits
 
 _CREATED, _COPIED, _MEMBER = 300.0, 120.0, 600.0
 """Seconds until an instance is available, a snapshot is copied, a new member holds everything."""
@@ -144,7 +145,7 @@ class VerifyInside(_Step):
         self.store.beat(self.target)
 
 
-class FenceReturned(_Step):
+class FenceReturned(Waits[GlobalDatabase], _Step):
     """The old writer came back: it must not write."""
 
     def observe(self, context: AttemptContext) -> Seen:
@@ -156,14 +157,6 @@ class FenceReturned(_Step):
         if not self.store.detach:
             return Seen(Look.NEEDED, f"Aurora has not made {self.source} a reader yet")
         return Seen(Look.BLOCKED, f"{self.component} in {self.source} writes by itself; take its clients away and rename it")
-
-    def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """Nothing: Aurora makes it a reader by itself, and this waits for that."""
-        return ()
-
-    def verify(self, context: AttemptContext) -> Seen:
-        """As observed."""
-        return self.observe(context)
 
 
 class Preserve(_Step):

@@ -11,6 +11,7 @@ from dr.ports import AttemptContext, Look, Seen
 from dr.providers.sim.aws.moving import METRIC_EVERY
 from dr.providers.sim.aws.replica import Replica
 from dr.providers.sim.steps.aws.moving import CALL, MovingStep
+from dr.providers.sim.steps.base import Waits
 
 _MADE = 900.0
 """Seconds until a new replica holds everything."""
@@ -101,7 +102,7 @@ class FencePlanned(FenceLost):
         self.do(context, self.source, "start", lambda: self.store.start(self.source))
 
 
-class CatchUp(_Step):
+class CatchUp(Waits[Replica], _Step):
     """The target has everything that the fenced source wrote: CloudWatch says so of a minute after the fence."""
 
     def observe(self, context: AttemptContext) -> Seen:
@@ -118,14 +119,6 @@ class CatchUp(_Step):
             component=self.component, region=self.target, read_at=self.now, recovery_point=self.now, complete=True
         )  # fmt: skip
         return Seen(Look.DONE, evidence=(point,))
-
-    def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """Nothing: it is waited for."""
-        return ()
-
-    def verify(self, context: AttemptContext) -> Seen:
-        """As observed."""
-        return self.observe(context)
 
 
 class Promote(_Step):

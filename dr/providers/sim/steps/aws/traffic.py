@@ -14,7 +14,7 @@ from dr.model.evidence import Evidence, Healthy, Note, PutBack, Redirected, Temp
 from dr.model.words import Guard, Intent, Verb
 from dr.ports import AttemptContext, Look, Seen
 from dr.providers.sim.aws.traffic import EVERYWHERE, Checks, Controls, Everywhere, Prepared, Zone
-from dr.providers.sim.steps.base import SimStep
+from dr.providers.sim.steps.base import SimStep, Waits
 
 E = TypeVar("E", bound=Everywhere)
 _CALL = 0.3
@@ -31,7 +31,7 @@ class _Step(SimStep[E]):
         )  # fmt: skip
 
 
-class Propagate(_Step[Everywhere]):
+class Propagate(Waits[Everywhere], _Step[Everywhere]):
     """The names lead to the target for everybody who asks, then the old TTL has passed."""
 
     _since: float | None = None
@@ -51,14 +51,6 @@ class Propagate(_Step[Everywhere]):
             context.say(f"{show_duration(rest)} until caches have forgotten the old answers")
             return Seen(Look.NEEDED, f"caches may hold the old answer for {show_duration(rest)}")
         return Seen(Look.DONE)
-
-    def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """Nothing to do but to wait."""
-        return ()
-
-    def verify(self, context: AttemptContext) -> Seen:
-        """As observed."""
-        return self.observe(context)
 
 
 # --- routing controls ---------------------------------------------------------------------------------------------------
@@ -219,7 +211,7 @@ class Edit(_Step[Zone]):
         return self.read(self.target, "records", led)
 
 
-class PropagateEdit(_Step[Zone]):
+class PropagateEdit(Waits[Zone], _Step[Zone]):
     """The change is INSYNC, then the old TTL has passed."""
 
     _since: float | None = None
@@ -239,14 +231,6 @@ class PropagateEdit(_Step[Zone]):
         ttl = 0.0 if done is None else done.old_ttl.total_seconds()
         left = self._since + ttl - now
         return Seen(Look.NEEDED, f"caches may hold the old answer for {left:.0f} s") if left > 0 else Seen(Look.DONE)
-
-    def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """Nothing to do but to wait."""
-        return ()
-
-    def verify(self, context: AttemptContext) -> Seen:
-        """As observed."""
-        return self.observe(context)
 
     def _synced(self) -> bool:
         self.store.reachable()
@@ -295,7 +279,7 @@ class LowerTtl(_Step[Zone]):
         return self.store.ttls[EVERYWHERE], self.place.world.now >= self.store.insync
 
 
-class WaitTtl(_Step[Zone]):
+class WaitTtl(Waits[Zone], _Step[Zone]):
     """Before the freeze: the old, longer TTL has passed since all name servers have the short one."""
 
     def observe(self, context: AttemptContext) -> Seen:
@@ -303,14 +287,6 @@ class WaitTtl(_Step[Zone]):
         done = context.found(TtlLowered, self.component)
         rest = timedelta(0) if done is None else done.at + done.old_ttl - self.now
         return Seen(Look.NEEDED, f"caches may hold the old TTL for {show_duration(rest)}") if rest > timedelta(0) else Seen(Look.DONE)
-
-    def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """Nothing to do but to wait."""
-        return ()
-
-    def verify(self, context: AttemptContext) -> Seen:
-        """As observed."""
-        return self.observe(context)
 
 
 class RaiseTtl(LowerTtl):
