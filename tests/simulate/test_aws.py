@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from dr.app.by_hand import unseen
 from dr.app.drilling import SimDrill
 from dr.app.simulating import Setting, Theatre
 from dr.app.simulation import Studio, new_stage
@@ -18,7 +19,7 @@ from dr.cli.typed import obey
 from dr.config.runbook import load_runbook
 from dr.errors import EffectUnknown, Permanent, Transient
 from dr.model.evidence import Evidence
-from dr.model.words import FenceState, Known, Role
+from dr.model.words import FenceState, Intent, Known, Role, Verb
 from dr.ports import AttemptContext, Look, Operation, Seen, Step
 from dr.providers.registry import BUILT_IN as REAL
 from dr.providers.sim.aws.aurora import GlobalDatabase
@@ -173,6 +174,16 @@ def test_a_lost_region_is_never_done(component: str) -> None:
         elif item.silent is not None:
             assert isinstance(item.silent, (Transient, EffectUnknown, Permanent)), item.silent
         assert item.last.look is Look.DONE, (item.name, item.last)
+
+
+def test_what_is_drained_of_the_shipped_runbook_is_written_to_by_no_function_any_more() -> None:
+    """A drain says "complete": of a planned move the events are off before it."""
+    runbook = studio(AIRFLOW).runbook
+    home, away = runbook.home, next(name for name in runbook.regions if name != runbook.home)
+    plan = unseen(studio(AIRFLOW).real, Intent.SWITCHOVER, home, away)
+    drains = {step.component: step.needs for step in plan.steps if step.verb is Verb.DRAIN}
+    assert drains.keys() == {"sessions", "task-logs", "dags"}
+    assert all("events/freeze" in needs for needs in drains.values()), drains
 
 
 # --- behaviour over time ------------------------------------------------------------------------------------------------
