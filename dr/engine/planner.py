@@ -61,6 +61,7 @@ RULES: tuple[Rule, ...] = (
     Rule((V.FENCE,), (V.PROMOTE,), (Where.SAME,), "I4: promote only with evidence of a fence, or an accepted split"),
     Rule((V.SNAPSHOT,), (V.PROMOTE,), (Where.EVERY,), "I7: what was there before is kept before anything moves"),
     Rule((V.PROMOTE,), (V.HOLD, V.VERIFY_INSIDE, V.RECONCILE, V.START), (Where.NEEDED,), "I3: nothing runs before its data takes writes"),
+    Rule((V.VERIFY_INSIDE,), (V.START,), (Where.NEEDED,), "I3: what starts finds that its data has taken a write"),
     Rule((V.FENCE,), (V.START,), (Where.NEEDED,), "I3: nothing schedules twice"),
     Rule((V.PREPARE, V.SCALE), (V.START, V.VERIFY_INSIDE), (Where.SAME,), "I13: what it needs is present and usable"),
     # not before verify-inside: what takes the first write is pre-warmed, and 200 images or 400 secrets must not hold the names back

@@ -24,6 +24,8 @@ class LagSample(Frozen):
         that replicate items one by one. failed_named: the first of them. None: not known, or there is no such thing.
     follows: the secondary is being sent changes now. One that has forked may lie only seconds back and never come nearer. None: not told.
     clock_behind: how far the clock of the machine that sampled was behind the secondary's own; None: not asked.
+    clock_ahead: how far the primary's clock, which stamps the commits, was ahead of the secondary's when both were asked last. Lag and
+        recovery point are by the secondary's: it is taken off already. None: they were never compared, or it stamps nothing.
     """
 
     component: str
@@ -39,6 +41,7 @@ class LagSample(Frozen):
     retained_bytes: int | None = None
     reason: str = ""
     clock_behind: Duration | None = None
+    clock_ahead: Duration | None = None
 
 
 class Stretch(NamedTuple):

@@ -12,6 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
+from dr.errors import Transient
 from dr.model.by_hand import Question
 from dr.model.evidence import Evidence
 from dr.model.identity import IdentitySnapshot
@@ -204,6 +205,15 @@ class AttemptContext:
             if isinstance(item, fact) and (component is None or getattr(item, "component", component) == component):
                 return item
         return None
+
+    def still_ours(self) -> None:
+        """Asked right before an effect that does not follow the start of the act at once: a process may have stood still in between.
+
+        Raises:
+            Transient: the lease is not ours any more.
+        """
+        if not self.may_act():
+            raise Transient(f"{self.step.id}: the lease is not ours any more")
 
     def accepted(self, *guards: Guard) -> bool:
         """A named person accepted what one of these guards refuses."""

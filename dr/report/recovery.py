@@ -51,7 +51,7 @@ def _loss(history: History, component: str) -> Loss:
     if point.recovery_point is None:
         return Loss(component, Known.UNKNOWN, None, None)
     # by the slowest clock that stamped anything here: another machine may have fenced, or this one before its clock was set right
-    since = point.recovery_point - max(fact.clock_behind or timedelta() for fact in history.all(RecoveryPoint, component))
+    since = point.recovery_point - _slowest(history, component)
     ended = [fact.writes_ended_at for fact in history.fences(component) if fact.writes_ended_at is not None]
     if ended and ended[-1] > since:
         return Loss(component, Known.KNOWN, ended[-1] - since, point.recovery_point)
@@ -59,6 +59,13 @@ def _loss(history: History, component: str) -> Loss:
     if last is None or last <= since:  # a clock that is ahead bounds nothing
         return Loss(component, Known.UNKNOWN, None, point.recovery_point)
     return Loss(component, Known.BOUND, last - since, point.recovery_point)
+
+
+def _slowest(history: History, component: str) -> timedelta:
+    """How far the slowest clock was behind: of the machines that read the recovery point, and of the one that decided."""
+    read = [fact.clock_behind for fact in history.all(RecoveryPoint, component)]
+    seen = [view.lag.clock_behind for view in history.started.plan.views if view.lag is not None and view.component == component]
+    return max((slow for slow in (*read, *seen) if slow is not None), default=timedelta())
 
 
 def _last_possible_write(history: History, component: str) -> datetime | None:

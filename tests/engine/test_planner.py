@@ -148,6 +148,13 @@ def test_the_invariants_are_edges(intent: Intent) -> None:
     assert not [row for row in MUST_NOT[intent] if before(row[0], row[1])]
 
 
+@pytest.mark.parametrize("intent", [FAILOVER, SWITCHOVER])
+def test_what_only_starts_waits_for_the_write_too(intent: Intent) -> None:
+    """I3: something with nothing but a start, as what polls a queue, starts after its data has taken a write, not with the promotion."""
+    before = Order(make(intent, {"db": "", "events": "db"}, {"events": {"start": ""}}))
+    assert before("db/verify-inside", "events/start")
+
+
 def test_what_a_deployment_needs_is_there_before_it_starts_and_keeps_no_name_waiting() -> None:
     """I13: images, secrets and logs are ready before the start; a slow check of them is neither before the promotion nor the redirect."""
     needs = {"db": "", "images": "", "deployments": "db images", "dns": "deployments"}

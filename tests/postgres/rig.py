@@ -28,6 +28,7 @@ from dr.model.words import Guard, Intent
 from dr.ports import AttemptContext, Kind, Look, Seen, Site, Step
 from dr.providers.generic.host import CommandHost
 from dr.providers.selfhosted.postgres import Postgres
+from dr.store.samples import SqliteSamples
 from tests.attempt import perform
 
 ADDRESS = {"east": "127.0.40.1", "west": "127.0.50.1"}
@@ -276,7 +277,7 @@ class Pair:
         return Site(
             runbook="test", regions={region: Region(host=access[region]) for region in ADDRESS},
             hosts={region: CommandHost(access[region], self.base, self.clock) for region in ADDRESS}, clock=self.clock,
-            secrets=FixedSecrets({"PASSWORD": PASSWORD}), samples=None, artefacts=self.base / "artefacts",  # type: ignore[arg-type]
+            secrets=FixedSecrets({"PASSWORD": PASSWORD}), samples=SqliteSamples(self.base / "state"), artefacts=self.base / "artefacts",
             base=self.base, peers=peers,
         )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -12,10 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dr.errors import StateUnreadable
 from dr.model.evidence import Evidence, Fenced
+from dr.model.lag import LagSample
 from dr.model.runbook import SecretRef
 from dr.model.words import FenceState, Known, Role, Severity
-from dr.ports import Completed, Look
+from dr.ports import Completed, Look, Site
+from dr.providers.clock_ahead import ClockAhead
 from dr.providers.registry import BUILT_IN
 from dr.providers.selfhosted.postgres.config import Follows, PostgresConfig, RegionServer
 from dr.providers.selfhosted.postgres.connect import Reach, scrubbed
@@ -64,6 +68,42 @@ def test_where_the_server_shows_a_later_moment_that_one_counts(ahead: int, behin
     assert (sample.lag, sample.clock_behind) == (timedelta(seconds=1 + behind), timedelta(seconds=behind))
     assert decide("db", NOW, SECONDARY, None, MOMENT, asked=NOW).clock_behind is None
     assert decide("db", NOW, there, None, MOMENT).clock_behind is None
+
+
+@pytest.mark.parametrize(("commit", "left"), [(30, 23), (9, 2), (3, -4)])
+def test_a_primary_whose_clock_is_ahead_hides_no_loss(commit: int, left: int) -> None:
+    """It stamped what arrived 7 s too late; a heartbeat carries the moment of who sent it, and is as new as it says."""
+    newest = replace(SECONDARY, last_commit=NOW + timedelta(seconds=commit), heartbeat=None)
+    sample = decide("db", NOW, newest, None, MOMENT, clock_ahead=timedelta(seconds=7))
+    assert (sample.recovery_point, sample.clock_ahead) == (NOW + timedelta(seconds=commit - 7), timedelta(seconds=7))
+    beaten = decide("db", NOW, replace(newest, heartbeat=BEAT), None, MOMENT, clock_ahead=timedelta(seconds=7))
+    assert beaten.recovery_point == max(NOW + timedelta(seconds=left), BEAT.beat_at)
+
+
+class _Kept:
+    """Samples of which only the newest are asked."""
+
+    def __init__(self, sample: LagSample | None) -> None:
+        self.sample = sample
+
+    def latest(self, runbook: str) -> Mapping[str, LagSample]:
+        """Of ``db`` alone."""
+        if self.sample is None:
+            raise StateUnreadable("damaged")
+        return {"db": self.sample}
+
+
+def test_how_far_a_clock_is_ahead_is_remembered_for_the_day_nobody_can_ask() -> None:
+    """What this process saw counts first, then the newest sample; a clock that is behind hides nothing; what cannot be read is unknown."""
+    sample = LagSample(component="db", at=NOW, state=Known.KNOWN, lag=MOMENT, clock_ahead=timedelta(seconds=3))
+    site = SimpleNamespace(runbook="airflow", samples=_Kept(sample))
+    clocks = ClockAhead(cast(Site, site), "db")
+    assert clocks.of("east") == timedelta(seconds=3)
+    assert clocks.saw("east", timedelta(seconds=5)) == clocks.of("east") == timedelta(seconds=5)
+    assert clocks.saw("east", timedelta(seconds=-5)) == clocks.of("east") == timedelta(0)
+    assert ClockAhead(cast(Site, site), "logs").of("east") is None
+    site.samples = _Kept(None)
+    assert ClockAhead(cast(Site, site), "db").of("east") is None
 
 
 def test_without_heartbeats_the_lag_is_a_bound() -> None:

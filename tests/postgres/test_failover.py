@@ -91,6 +91,27 @@ def test_a_wrong_clock_here_does_not_make_the_loss_smaller(pair: Pair, off: time
     assert point.recovery_point >= right - timedelta(minutes=8), "the heartbeat arrived"
 
 
+def test_a_clock_that_was_ahead_is_taken_off_what_it_stamped(pair: Pair) -> None:
+    """Both servers share this machine's clock: it is told so. Had the lost one's been ahead, the recovery point is as much earlier, of what
+    the promotion read as of what a monitor sampled before."""
+    kind = pair.kind()
+    try:
+        pair.caught_up("east")
+        seen = kind.view().lag
+        assert seen is not None and seen.clock_ahead is not None and seen.clock_ahead < timedelta(seconds=1)
+        pair.kill("east")
+        right = kind.view().lag
+        kind._clocks.saw("east", timedelta(minutes=7))  # what the look would have found; no clock of this machine is turned for it
+        wrong = kind.view().lag
+        pair.perform_all(kind, *TO_WEST)
+    finally:
+        kind.close()
+    assert right is not None and wrong is not None and right.recovery_point is not None and wrong.recovery_point is not None
+    assert right.recovery_point - wrong.recovery_point == timedelta(minutes=7) - seen.clock_ahead
+    point = next(item for item in pair.evidence if isinstance(item, RecoveryPoint))
+    assert (point.recovery_point, point.clock_ahead) == (wrong.recovery_point, timedelta(minutes=7))
+
+
 def test_the_fork_position_is_what_the_server_itself_recorded(pair: Pair, kind: Postgres) -> None:
     """The fork position in the evidence is the one in the new timeline's history file."""
     pair.kill("east")

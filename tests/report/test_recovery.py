@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from dr.model.events import Observed, StepEnded, StepStarted
+from dr.model.events import Observed, RunStarted, StepEnded, StepStarted
 from dr.model.evidence import Fenced, Preserved, RecoveryPoint, Redirected
 from dr.model.report import RunReport
 from dr.model.words import DebtKind, FenceState, Known, Outcome
@@ -50,6 +50,21 @@ def test_a_slow_clock_does_not_make_the_rpa_smaller(fence: Fenced, state: Known)
     assert (found.rpa_state, right.rpa_state) == (state, state)
     assert found.rpa_seconds is not None and right.rpa_seconds is not None
     assert found.rpa_seconds == pytest.approx(right.rpa_seconds + 28)
+
+
+def test_the_clock_of_who_fenced_and_died_counts() -> None:
+    """It read no recovery point any more; the plan it made says how slow its clock was."""
+    story = failover(fence=fenced(0.9), recovery=point(0.5))
+    right = report(story).objectives.rpa_seconds
+    moment, began = story.events[0]
+    assert isinstance(began, RunStarted)
+    view = began.plan.views[0]
+    assert view.lag is not None and view.component == "metadata-db"
+    slow = view.model_copy(update={"lag": view.lag.model_copy(update={"clock_behind": timedelta(seconds=28)})})
+    plan = began.plan.model_copy(update={"views": (slow, *began.plan.views[1:])})
+    story.events[0] = moment, began.model_copy(update={"plan": plan})
+    found = report(story).objectives.rpa_seconds
+    assert right is not None and found == pytest.approx(right + 28)
 
 
 def test_a_silent_name_server_of_the_old_side_leaves_the_loss_unknown() -> None:

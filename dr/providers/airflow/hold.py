@@ -88,7 +88,9 @@ class Hold(FleetStep):
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """One statement for each Deployment."""
-        return (hold(self.fleet, self.region, context.run_id, self.fleet.deployments(self.region)),)
+        deployments = self.fleet.deployments(self.region)
+        context.still_ours()
+        return (hold(self.fleet, self.region, context.run_id, deployments),)
 
     def verify(self, context: AttemptContext) -> Seen:
         """The transaction that paused them said which; nothing else pauses or unpauses while no scheduler runs."""
@@ -107,6 +109,7 @@ class Freeze(FleetStep):
         """
         take(self.fleet, self.region, context)
         held = hold(self.fleet, self.region, context.run_id, self.fleet.deployments(self.region))
+        context.still_ours()
         self.fleet.control.freeze(self.region)
         return (held,)
 
@@ -134,6 +137,7 @@ class Drain(FleetStep):
             context.say(f"{left} of {first} tasks still run")
             context.clock.sleep(0.1)
             left = self._running()
+        context.still_ours()  # a lost lease ends the wait, too
         self.fleet.control.stop_schedulers(self.region)
         fates = {TaskFate.FINISHED: first - left, TaskFate.UNTOUCHED: left}
         return (TaskCount(component=self.fleet.name, in_flight=first, fates=fates),)
@@ -197,6 +201,7 @@ class Release(FleetStep):
         for start in range(0, len(deployments), wave):
             if context.cancelled():
                 raise Transient(f"cancelled after {start} of {len(deployments)} Deployments")
+            context.still_ours()
             release(self.fleet, self.region, context.run_id, deployments[start : start + wave])
             context.say(f"{min(start + wave, len(deployments))} of {len(deployments)} Deployments released")
             status = self.fleet.control.status(self.region)

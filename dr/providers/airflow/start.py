@@ -52,7 +52,9 @@ class Start(FleetStep):
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """Thaws what an earlier move froze, then starts."""
-        if any(item.frozen for item in self.fleet.control.status(self.region).deployments.values()):
+        frozen = any(item.frozen for item in self.fleet.control.status(self.region).deployments.values())
+        context.still_ours()
+        if frozen:
             self.fleet.control.thaw(self.region)
         self.fleet.control.start_schedulers(self.region)
         return ()

@@ -98,7 +98,7 @@ class Database(Sort):
     shown: how a region's recovery point is shown to who asks for it; None: as it is.
     """
 
-    placed = replicated = looked = True
+    placed = replicated = looked = stamps = True
 
     def __init__(self, world: World, name: str, home: str, *, lag: float = 0.2) -> None:
         super().__init__(world, name)
@@ -276,6 +276,11 @@ class Database(Sort):
         """Raises Transient where it takes no writes."""
         if not self.writable(region):
             raise Transient(f"{self.name} in {region} takes no writes")
+
+    def ahead(self, region: str) -> float | None:
+        """The primary's clock is the one that is off."""
+        copy = self.copies[region]
+        return (self.skew if copy.primary else 0.0) if copy.up and region not in self.down else None
 
     def behind(self, region: str, primary: str) -> dict[str, Any]:
         """Whether it streams."""

@@ -17,6 +17,7 @@ from dr.model.lag import Beat, ComponentView, LagSample, RegionView, leading
 from dr.model.plan import StepSpec
 from dr.model.words import Intent, Known, Role
 from dr.ports import Operation, Site, Step
+from dr.providers.clock_ahead import ClockAhead
 from dr.providers.sim.deployments import Deployments
 from dr.providers.sim.process import START, Process
 from dr.providers.sim.secrets import Secrets, account
@@ -49,7 +50,8 @@ class SimKind:
         self.store = store if isinstance(store, Sort) else Sort(world, name)
         self._chain = chain
         self._wire = Wire(world, process)
-        self._place: Place[Any] = Place(world, process, self._wire, name, self.store, site)
+        self._clocks = ClockAhead(site, name)
+        self._place: Place[Any] = Place(world, process, self._wire, name, self.store, site, self._clocks)
 
     def steps(self, intent: Intent, source: str, target: str) -> Sequence[Step]:
         """The real kind's specs, with operations of this world."""
@@ -129,14 +131,23 @@ class SimKind:
             point, shown = self._wire.read(secondary, f"{self.name}.sample", lambda: (store.point(secondary, primary), self.world.now))
         except StepError as error:
             return LagSample(component=self.name, at=now(), state=Known.UNKNOWN, reason=error.message)
-        at, moment = now(), START + timedelta(seconds=point)
+        at, ahead = now(), self._clock_ahead(primary)
+        moment = START + timedelta(seconds=point) - (ahead or timedelta(0))
         slow = clock_behind(START + timedelta(seconds=shown), asked) or timedelta(0)
         if moment > at + slow:
-            return LagSample(component=self.name, at=at, state=Known.UNKNOWN, recovery_point=moment, reason="ahead of this machine's clock")
+            reason = "ahead of this machine's clock"
+            return LagSample(component=self.name, at=at, state=Known.UNKNOWN, recovery_point=moment, reason=reason, clock_ahead=ahead)
         return LagSample(
             component=self.name, at=at, state=Known.KNOWN, lag=at + slow - moment, recovery_point=moment, clock_behind=slow,
-            **store.behind(secondary, primary),
+            clock_ahead=ahead, **store.behind(secondary, primary),
         )  # fmt: skip
+
+    def _clock_ahead(self, primary: str) -> timedelta | None:
+        """Asked in the same breath as the recovery point, where the primary answers."""
+        if not self.store.stamps:
+            return None
+        shown = self.store.ahead(primary) if self.world.reaches(self.process.machine, primary, write=False) else None
+        return self._clocks.of(primary) if shown is None else self._clocks.saw(primary, timedelta(seconds=shown))
 
     def _alike(self, primary: str | None) -> LagSample:
         """Of what is not replicated."""

@@ -35,6 +35,7 @@ class Sort:
     compared: both sides can be alike, which is what its sample tells. looked: it is asked in each region for a view.
     everywhere: it lies in no region: whoever is asked first answers for all. two_way: both sides take writes, and each tells how far the
     other one is behind (``joined``). watched: a monitor keeps something of it, although it is led by nobody.
+    stamps: each region's own clock stamps what is written there, and can be asked.
     down: regions whose server of it does not answer, although the region lives.
     """
 
@@ -45,6 +46,7 @@ class Sort:
     everywhere: bool = False
     two_way: bool = False
     watched: bool = False
+    stamps: bool = False
     lagless = "no data of its own"
 
     def __init__(self, world: World, name: str, regions: Sequence[str] = ()) -> None:
@@ -88,6 +90,10 @@ class Sort:
 
     def beat(self, region: str) -> None:
         """A small write of the monitor. Raises Transient where none is taken."""
+
+    def ahead(self, region: str) -> float | None:
+        """How far the clock there, which stamps its writes, is ahead, in seconds; None: it does not answer. Only of what ``stamps``."""
+        return None
 
     def behind(self, region: str, primary: str) -> dict[str, Any]:
         """Further fields of a lag sample: what has not arrived in a region, in numbers."""

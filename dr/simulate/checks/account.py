@@ -126,7 +126,9 @@ class Account:
             return Known.KNOWN, 0.0
         point = points[-1].recovery_point
         assert point is not None, "asked above"
-        point -= max(item.clock_behind or timedelta() for item in points)  # what comes after it may be stamped by a clock that is so slow
+        slow = [item.clock_behind or timedelta() for item in points]
+        slow += [view.lag.clock_behind or timedelta() for view in self.started.plan.views if view.component == component and view.lag]
+        point -= max(slow)  # what comes after it may be stamped by a clock that is so slow
         fences = [item for item in self.facts if isinstance(item, Fenced) and item.component == component]
         ends = [item.writes_ended_at for item in fences if item.writes_ended_at is not None]
         if ends and ends[-1] > point:

@@ -92,6 +92,7 @@ class MakeSilence(_Step):
         def make(region: str) -> str | None:
             if self.desk.managers.silences(region, self.desk.own(context)):
                 return None
+            context.still_ours()
             now = context.clock.now()
             why = f"{context.intent} from {context.source} to {context.target}, asked for by {context.actor}"
             return self.desk.managers.create(region, f"{self.desk.own(context)} {why}", now, now + self.desk.config.expires)
@@ -146,6 +147,7 @@ class EndSilence(_Step):
 
         def expire(region: str) -> int:
             ours = self.desk.managers.silences(region, self.desk.start)
+            context.still_ours()
             self.desk.managers.expire(region, ours)
             return len(ours)
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from dr.ports import AttemptContext, Clock
+from dr.providers.clock_ahead import ClockAhead
 from dr.providers.one_way import OneWay
 from dr.providers.selfhosted.postgres.config import PostgresConfig
 from dr.providers.selfhosted.postgres.connect import Connections
@@ -27,6 +28,7 @@ class Cluster:
     servers: Mapping[str, Server]
     clock: Clock
     artefacts: Path
+    clocks: ClockAhead
 
     def at(self, region: str) -> str:
         """Address and port, for messages and proofs."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -62,6 +62,10 @@ class Reading:
         """The newest moment whose data this server holds, from its own data: its newest foreign heartbeat or replayed commit."""
         moments = [self.last_commit, self.heartbeat.beat_at if self.heartbeat else None]
         return max((moment for moment in moments if moment is not None), default=None)
+
+    def by_own_clock(self, ahead: timedelta | None) -> Reading:
+        """The same, the newest commit by this server's own clock. ahead: of the clock that stamped it; None: nobody compared them."""
+        return self if not ahead or self.last_commit is None else replace(self, last_commit=self.last_commit - ahead)
 
 
 @dataclass(frozen=True)

@@ -63,9 +63,11 @@ class Follow(ClusterStep):
             if done.status != 0:
                 raise EffectUnknown(f"stop of {self.cluster.component} in {self.source}: {said(done)}")
         notes = checkpoint(self.cluster, self.target, self.cluster.left(context, _CHECKPOINT_LIMIT))
+        context.still_ours()
         self._how = self._brought_over(context)
         slot = server.setting("primary_slot_name") or self.cluster.config.slot(self.source)
         notes += ensure_slot(connections, self.target, slot)
+        context.still_ours()
         self._become_secondary(slot)
         context.say("starting")
         server.start(self.cluster.left(context, _START_LIMIT))

@@ -13,6 +13,7 @@ from dr.model.lag import Beat, ComponentView, Finding, LagSample, RegionView
 from dr.model.runbook import KindConfig
 from dr.model.words import Intent, Role, Severity
 from dr.ports import Site, Step
+from dr.providers.clock_ahead import ClockAhead
 from dr.providers.regions import same_regions
 from dr.providers.selfhosted.postgres import findings
 from dr.providers.selfhosted.postgres.by_hand import ByHand
@@ -46,10 +47,11 @@ class Postgres:
         self._clock = site.clock
         self._connections = Connections(name, config, site.secrets, site.base)
         servers = {region: Server(region, settings, site.hosts.get(region)) for region, settings in config.regions.items()}
-        cluster = Cluster(name, config, self._connections, servers, site.clock, site.artefacts)
+        self._clocks = ClockAhead(site, name)
+        cluster = Cluster(name, config, self._connections, servers, site.clock, site.artefacts, self._clocks)
         self._by_hand = ByHand(name, config, site.regions, site.base)
         self._chains = Chains(cluster, self._by_hand)
-        self._probe = Probe(name, config, self._connections, site.clock)
+        self._probe = Probe(name, config, self._connections, site.clock, self._clocks)
 
     def view(self) -> ComponentView:
         """Both regions now, at once. Bounded by the connection time-out, never raises."""
@@ -117,9 +119,11 @@ class Postgres:
     def _without_primary(self, seen: dict[str, Reading | Unread], asked: datetime) -> LagSample:
         """Out of what was read already: a silent primary is not asked a second time."""
         reasons = "; ".join(reading.reason for reading in seen.values() if isinstance(reading, Unread))
-        followers = [reading for reading in seen.values() if isinstance(reading, Reading) and reading.recovering]
+        followers = {region: reading for region, reading in seen.items() if isinstance(reading, Reading) and reading.recovering}
         if len(followers) == 1:
-            return decide(self.name, self._clock.now(), followers[0], None, timedelta(0), why_not=reasons, asked=asked)
+            (region, reading), = followers.items()
+            ahead = self._clocks.of(self.config.other(region))
+            return decide(self.name, self._clock.now(), reading, None, timedelta(0), why_not=reasons, asked=asked, clock_ahead=ahead)
         why = reasons or ("no region takes writes" if followers else "both regions take writes")
         return decide(self.name, self._clock.now(), Unread(why, None), None, timedelta(0))
 

@@ -20,6 +20,7 @@ from dr.model.base import clock_behind
 from dr.model.lag import Beat, LagSample
 from dr.model.words import Known
 from dr.ports import Clock
+from dr.providers.clock_ahead import ClockAhead
 from dr.providers.selfhosted.postgres.config import PostgresConfig
 from dr.providers.selfhosted.postgres.connect import Connections
 from dr.providers.selfhosted.postgres.facts import UNDEFINED_TABLE, Reading, Unread, everywhere, try_read
@@ -39,22 +40,26 @@ RETURNING number
 """
 _POSITION = """
 SELECT pg_is_in_recovery(), CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_current_wal_lsn()::text END,
-       (SELECT restart_lsn::text FROM pg_replication_slots WHERE slot_name = %(slot)s)
+       (SELECT restart_lsn::text FROM pg_replication_slots WHERE slot_name = %(slot)s), clock_timestamp()
 """
 
 
 @dataclass(frozen=True)
 class Ahead:
-    """The primary's position, read before the secondary was looked at; ``retained_from``: where its slot still keeps the log from."""
+    """The primary's position, read before the secondary was looked at; ``retained_from``: where its slot still keeps the log from.
+
+    read_at: by this machine's monotonic clock, right before it was asked. clock: what the primary's own showed.
+    """
 
     position: str
     retained_from: str | None
     read_at: float
+    clock: datetime | None = None
 
 
 def decide(
     component: str, now: datetime, secondary: Reading | Unread, primary: Ahead | None, elapsed: timedelta, *, why_not: str = "",
-    asked: datetime | None = None,
+    asked: datetime | None = None, clock_ahead: timedelta | None = None,
 ) -> LagSample:  # fmt: skip
     """One sample out of what was read.
 
@@ -62,18 +67,21 @@ def decide(
         elapsed: from before the primary's position was read until the secondary had been looked at.
         why_not: why the primary's position is not known.
         asked: what this machine's clock showed right before the secondary was asked; None: nobody looked.
+        clock_ahead: how far the primary's clock, which stamps the commits, is ahead of the secondary's.
     """
     if isinstance(secondary, Unread):
         return LagSample(component=component, at=now, state=Known.UNKNOWN, reason=secondary.reason)
     if not secondary.recovering:
         return LagSample(component=component, at=now, state=Known.UNKNOWN, reason="the secondary takes writes: it follows nobody")
     missing = behind(primary.position, secondary.received) if primary else None
+    secondary = secondary.by_own_clock(clock_ahead)
     slow = None if asked is None else clock_behind(secondary.clock, asked)
     state, lag, reason = _lag(now + (slow or timedelta(0)), secondary, primary, elapsed, why_not)
     return LagSample(
         component=component, at=now, state=state, lag=lag, recovery_point=secondary.recovery_point, behind_bytes=missing,
         follows=secondary.receiver == "streaming",
         retained_bytes=behind(primary.position, primary.retained_from) if primary else None, reason=reason, clock_behind=slow,
+        clock_ahead=clock_ahead,
     )  # fmt: skip
 
 
@@ -114,8 +122,8 @@ class Probe:
 
     _BEAT_LIMIT = timedelta(seconds=1)
 
-    def __init__(self, component: str, config: PostgresConfig, connections: Connections, clock: Clock) -> None:
-        self._component, self._config, self._connections, self._clock = component, config, connections, clock
+    def __init__(self, component: str, config: PostgresConfig, connections: Connections, clock: Clock, clocks: ClockAhead) -> None:
+        self._component, self._config, self._connections, self._clock, self._clocks = component, config, connections, clock, clocks
         self._beating = threading.Lock()
 
     def beat(self, region: str) -> Beat:
@@ -142,18 +150,25 @@ class Probe:
         ahead, why_not = self._ahead(primary)
         asked = self._clock.now()
         secondary = try_read(self._connections, self._component, self._config.other(primary))
-        elapsed = timedelta(seconds=self._clock.monotonic() - (ahead.read_at if ahead else started))
-        return decide(self._component, self._clock.now(), secondary, ahead, elapsed, why_not=why_not, asked=asked)
+        read_at = self._clock.monotonic()
+        elapsed = timedelta(seconds=read_at - (ahead.read_at if ahead else started))
+        faster = self._clocks.of(primary)
+        if ahead is not None and ahead.clock is not None and isinstance(secondary, Reading) and secondary.clock is not None:
+            # both on the way to the safe side: the primary showed this after it was asked, the secondary before it had answered
+            faster = self._clocks.saw(primary, ahead.clock - secondary.clock + elapsed)
+        return decide(
+            self._component, self._clock.now(), secondary, ahead, elapsed, why_not=why_not, asked=asked, clock_ahead=faster
+        )  # fmt: skip
 
     def _ahead(self, primary: str) -> tuple[Ahead | None, str]:
         slot, began = self._config.slot(self._config.other(primary)), self._clock.monotonic()
         try:
-            recovering, position, kept_from = self._connections.rows(primary, _POSITION, {"slot": slot}, limit=self._BEAT_LIMIT)[0]
+            recovering, position, kept_from, clock = self._connections.rows(primary, _POSITION, {"slot": slot}, limit=self._BEAT_LIMIT)[0]
         except StepError as error:
             return None, error.message
         if recovering or position is None:
             return None, f"{primary} is a secondary"
-        return Ahead(position, kept_from, began), ""
+        return Ahead(position, kept_from, began, clock), ""
 
     def _unknown(self, reason: str) -> LagSample:
         return LagSample(component=self._component, at=self._clock.now(), state=Known.UNKNOWN, reason=reason)

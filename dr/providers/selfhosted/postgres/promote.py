@@ -107,10 +107,13 @@ class Promote(ClusterStep):
     def _recovery_point(self, reading: Reading, asked: datetime | None = None, *, complete: bool = False) -> RecoveryPoint:
         # after the promotion the target writes heartbeats of its own: those tell nothing about what arrived
         own = reading.heartbeat is not None and reading.heartbeat.region == self.target
+        ahead = self.cluster.clocks.of(self.source)
+        reading = reading.by_own_clock(ahead)
         return RecoveryPoint(
             component=self.cluster.component, region=self.target, read_at=self.cluster.clock.now(),
             recovery_point=reading.last_commit if own and not reading.recovering else reading.recovery_point,
             position=reading.replayed or "", complete=complete, clock_behind=None if asked is None else clock_behind(reading.clock, asked),
+            clock_ahead=ahead,
         )  # fmt: skip
 
     def _promoted(self, reading: Reading) -> Promoted:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from dr.errors import Permanent, StepError, Transient
+from dr.errors import Permanent, StepError
 from dr.ports import AttemptContext, Clock, Look, Seen
 from dr.providers.one_way import OneWay
 from dr.providers.selfhosted.s3 import control
@@ -218,9 +218,3 @@ class BucketStep(OneWay):
         if marker.region == self.target:
             return None
         return Seen(Look.BLOCKED, f"{NEWEST_COPY}: {marker.region} is primary as of epoch {marker.epoch}, not {self.target}")
-
-
-def still_ours(context: AttemptContext) -> None:
-    """Raises Transient where the lease is not ours any more: asked right before an effect."""
-    if not context.may_act():
-        raise Transient("the lease is not ours any more")

@@ -6,7 +6,7 @@ from dr.errors import Transient
 from dr.model.evidence import Evidence, RecoveryPoint
 from dr.ports import AttemptContext, Look, Seen
 from dr.providers.selfhosted.s3.accounts import accounts
-from dr.providers.selfhosted.s3.buckets import Buckets, BucketStep, still_ours
+from dr.providers.selfhosted.s3.buckets import Buckets, BucketStep
 from dr.providers.selfhosted.s3.objects import Difference, Item, Repair
 
 _POLL_SECONDS = 0.02
@@ -29,7 +29,7 @@ class Drain(BucketStep):
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """Waits for the heartbeat, compares, and brings over what a broken replication will never bring."""
         clock, sent = self.buckets.clock, self.buckets.clock.now()
-        still_ours(context)
+        context.still_ours()
         self.buckets.beat(self.source, sent)
         while not self.buckets.arrived(context, sent, self.source, self.target):
             if context.cancelled() or clock.monotonic() >= context.deadline:
@@ -77,7 +77,7 @@ def carry_out(buckets: Buckets, context: AttemptContext, plan: Repair, source: s
 
     def bring(task: tuple[Item, Item | None, str, str]) -> bool:
         item, replaces, origin, there = task
-        still_ours(context)
+        context.still_ours()
         return buckets.copy(item, replaces, origin, there)
 
     tasks = [(item, replaces, source, target) for item, replaces in plan.to_target]

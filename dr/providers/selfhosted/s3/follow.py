@@ -11,7 +11,7 @@ from datetime import datetime
 from dr.model.evidence import Evidence, Following
 from dr.ports import AttemptContext, Look, Seen
 from dr.providers.selfhosted.s3.accounts import accounts
-from dr.providers.selfhosted.s3.buckets import Buckets, BucketStep, still_ours
+from dr.providers.selfhosted.s3.buckets import Buckets, BucketStep
 from dr.providers.selfhosted.s3.drain import carry_out
 from dr.providers.selfhosted.s3.objects import Difference, Repair, repair
 
@@ -32,7 +32,7 @@ class Follow(BucketStep):
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """Marks the source, compares, brings over, sends a heartbeat."""
         marker = self.leads(self.target)
-        still_ours(context)
+        context.still_ours()
         self.buckets.mark(self.source, marker, context.run_id)
         found = self.buckets.difference(context, self.source, self.target)
         plan = repair(found, marker.at)

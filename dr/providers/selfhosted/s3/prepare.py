@@ -9,7 +9,7 @@ from dr.model.base import show_duration
 from dr.model.evidence import Evidence, Fenced
 from dr.model.words import FenceState
 from dr.ports import AttemptContext, Look, Seen
-from dr.providers.selfhosted.s3.buckets import NEWEST_COPY, Buckets, BucketStep, still_ours
+from dr.providers.selfhosted.s3.buckets import NEWEST_COPY, Buckets, BucketStep
 
 _POLL_SECONDS = 0.02
 
@@ -38,7 +38,7 @@ class Prepare(BucketStep):
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """The check object, there and back."""
-        still_ours(context)
+        context.still_ours()
         takes_writes(self.buckets, self.target, self.buckets.clock.now())
         return (self.unfenced(),)
 

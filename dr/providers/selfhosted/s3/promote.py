@@ -8,7 +8,7 @@ from datetime import datetime
 from dr.errors import StepError
 from dr.model.evidence import Evidence, Promoted, RecoveryPoint
 from dr.ports import AttemptContext, Look, Seen
-from dr.providers.selfhosted.s3.buckets import Buckets, BucketStep, still_ours
+from dr.providers.selfhosted.s3.buckets import Buckets, BucketStep
 from dr.providers.selfhosted.s3.control import Marker
 
 
@@ -38,7 +38,7 @@ class Promote(BucketStep):
         """The marker of the next epoch, where none newer has come meanwhile."""
         newest = self._newest()
         if newest.region != self.target:
-            still_ours(context)
+            context.still_ours()
             self.buckets.mark(self.target, self._next(context, newest, self.target), context.run_id)
         return ()
 
@@ -54,6 +54,7 @@ class Promote(BucketStep):
         """The source leads again, as of a still newer epoch; in its own store, too, where that answers."""
         newest = self.leads(self.target)
         back = newest if newest.region == self.source else self._next(context, newest, self.source)
+        context.still_ours()
         self.buckets.mark(self.target, back, context.run_id)
         try:
             self.buckets.mark(self.source, back, context.run_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dr.model.evidence import Evidence, WriteAccepted
 from dr.ports import AttemptContext, Look, Seen
-from dr.providers.selfhosted.s3.buckets import BucketStep, still_ours
+from dr.providers.selfhosted.s3.buckets import BucketStep
 from dr.providers.selfhosted.s3.prepare import takes_writes
 
 
@@ -18,7 +18,7 @@ class VerifyInside(BucketStep):
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """There and back; then the heartbeat."""
-        still_ours(context)
+        context.still_ours()
         began = self.buckets.clock.now()
         takes_writes(self.buckets, self.target, began)
         self.buckets.beat(self.target, self.buckets.clock.now())

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
-from dr.errors import Transient
 from dr.model.base import clock_behind
 from dr.model.evidence import Evidence
 from dr.ports import AttemptContext, Look, Seen, Site
+from dr.providers.clock_ahead import ClockAhead
 from dr.providers.one_way import OneWay
 from dr.providers.sim.process import START, Process
 from dr.providers.sim.wire import Wire
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Place(Generic[S]):
-    """Where a step acts: one component's store, asked from one process. ``site``: as the real kind has it."""
+    """Where a step acts: one component's store, asked from one process. ``site``, ``clocks``: as the real kind has them."""
 
     world: World
     process: Process
@@ -30,6 +30,7 @@ class Place(Generic[S]):
     component: str
     store: S
     site: Site
+    clocks: ClockAhead
 
 
 class SimStep(OneWay, Generic[S]):
@@ -64,7 +65,7 @@ class SimStep(OneWay, Generic[S]):
     ) -> T:  # fmt: skip
         """Has an effect in a region, told to everybody who watches; takes what the step's estimate says unless ``seconds`` does.
 
-        half, said: as of ``Wire.act``.
+        half, said: as of ``Wire.act``. Raises Transient where the lease is not ours any more: real kinds ask after each look of an act.
         """
         world, name = self.place.world, f"{self.component}.{what}"
 
@@ -77,6 +78,7 @@ class SimStep(OneWay, Generic[S]):
             return value
 
         self.place.process.point(f"before {name}")
+        context.still_ours()
         process = self.place.process
         reached = world.reaches(process.machine, region, write=True)
         informed = world.reads.get((process.name, self.component), -1.0)
@@ -89,11 +91,6 @@ class SimStep(OneWay, Generic[S]):
         )  # fmt: skip
         self.place.process.point(f"after {name}")
         return value
-
-    def ours(self, context: AttemptContext) -> None:
-        """Asked right before a further write of the same act, as the real kinds do. Raises Transient: the lease is not ours now."""
-        if not context.may_act():
-            raise Transient(f"{self.component}: the lease is not ours any more")
 
     def takes(self, context: AttemptContext) -> float:
         """How long this act takes here, in seconds."""

@@ -26,10 +26,13 @@ class _Step(SimStep[Database]):
 
     def recovery_point(self, asked: datetime, *, complete: bool = False) -> RecoveryPoint:
         """What the target holds; read there, now. ``asked``: this process's clock before the target was asked what it is."""
-        point = self.store.told_point(self.target)
+        point, ahead = self.store.told_point(self.target), self.place.clocks.of(self.source)
+        if point is not None and ahead is not None:
+            point -= ahead.total_seconds()
         return RecoveryPoint(
             component=self.component, region=self.target, read_at=self.now, recovery_point=None if point is None else self.moment(point),
             position=f"{self.store.copies[self.target].end:.6f}", complete=complete, clock_behind=self.behind(asked),
+            clock_ahead=ahead,
         )  # fmt: skip
 
     def promoted(self) -> Promoted:

@@ -56,7 +56,6 @@ class Redirect(SimStep[Names]):
         )  # fmt: skip
         not_reached: tuple[str, ...] = ()
         silent = False
-        self.ours(context)
         try:
             beside = self.source
             self.do(context, beside, "redirect", lambda: self.store.change(beside, self.store.hostnames, self.target), seconds=0.0)
@@ -74,7 +73,6 @@ class Redirect(SimStep[Names]):
     def undo(self, context: AttemptContext) -> None:
         """Names lead back."""
         self.do(context, self.target, "restore", lambda: self.store.change(self.target, self.store.hostnames, self.source))
-        self.ours(context)
         self.do(context, self.source, "restore", lambda: self.store.change(self.source, self.store.hostnames, self.source), seconds=0.0)
 
     def _elsewhere(self, server: str) -> int:
@@ -106,7 +104,6 @@ class LowerTtl(SimStep[Names]):
         """Lowers it."""
         old = dict(self.store.ttls)
         for region in (self.source, self.target):
-            self.ours(context)
             self.do(context, region, "lower-ttl", partial(self._set, region, 1.0))
         names = {name: round(old[self.source]) for name in self.store.hostnames}
         return (
@@ -117,7 +114,6 @@ class LowerTtl(SimStep[Names]):
     def undo(self, context: AttemptContext) -> None:
         """As it was."""
         for region in (self.source, self.target):
-            self.ours(context)
             self.do(context, region, "raise-ttl", partial(self._set, region, self.store.ttl))
 
     def _set(self, region: str, ttl: float) -> None:

@@ -70,7 +70,6 @@ class _Step(SimStep[Objects]):
             return self.store.bring(one, other, since)
 
         self.read(one, "list", lambda: self.store.there(one))
-        self.ours(context)
         return self.do(context, other, "bring", effect)
 
     def total(self) -> int:

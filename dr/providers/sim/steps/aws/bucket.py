@@ -187,7 +187,6 @@ class Follow(Bring):
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """The jobs, and a marker to see arriving."""
         found = super().act(context)
-        self.ours(context)
         self.mark(context, self.target, "mark")
         return found
 

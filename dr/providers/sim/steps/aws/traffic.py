@@ -122,7 +122,6 @@ class FlipChecks(_Step[Checks]):
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """Writes those that do not stand so."""
         for region, away in self._not_so():
-            self.ours(context)
             self.do(context, self.target, "redirect", partial(self.store.write, region, away=away), seconds=_CALL)
         return (self.redirected(), Note(text=f"{self.component}: flipped"))
 
@@ -134,7 +133,6 @@ class FlipChecks(_Step[Checks]):
         """The other way, in the other order."""
         for region, away in reversed(self._flips()):
             if self.read(self.target, "switches", partial(self.store.away.__contains__, region)) is away:
-                self.ours(context)
                 self.do(context, self.target, "restore", partial(self.store.write, region, away=not away), seconds=_CALL)
 
     def _flips(self) -> list[tuple[str, bool]]:
