@@ -41,7 +41,7 @@ class RecoveryPoint(Frozen):
     """The newest moment whose data the target holds, read there from its own data, and the position that belongs to it.
 
     clock_behind: how far the clock of the machine that read it was behind the target's own; None: not asked.
-    clock_ahead: how far the old primary's clock was ahead of the target's when both were asked last, taken off already; None: they were not.
+    clock_ahead: how far the old primary's clock was ahead of the target's when both were asked last; taken off already. None: never.
     """
 
     fact: Literal["recovery-point"] = "recovery-point"
