@@ -117,7 +117,8 @@ def build(runbook: Runbook, state: State) -> Platform:
     }
     peers: dict[str, Kind] = {}
     site = Site(
-        runbook=runbook.name, regions=runbook.regions, hosts=hosts, clock=state.clock, secrets=EnvFileSecrets(base, state.directory),
+        runbook=runbook.name, regions=runbook.regions, hosts=hosts, clock=state.clock,
+        secrets=EnvFileSecrets(base, state.directory, agree=state.digest_key),
         samples=state.samples, artefacts=state.directory / "artefacts" / runbook.name, base=base, peers=peers,
         world=state.world,
     )  # fmt: skip

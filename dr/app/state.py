@@ -25,8 +25,8 @@ class State:
 
     Args:
         world: where this process acts (I12).
-        shared: the address of a table that journal, lease and inbox lie in instead, for several machines. Samples, the key for digests
-            and artefacts stay in the directory.
+        shared: the address of a table that journal, lease and inbox lie in instead, for several machines, with what a move needs of the
+            monitor's memory. Its history and artefacts stay in the directory.
     """
 
     def __init__(self, directory: Path, clock: Clock | None = None, world: str = "live", shared: str | None = None) -> None:
@@ -96,7 +96,20 @@ class State:
     @cached_property
     def samples(self) -> SampleStore:
         """The monitor's memory."""
-        return SqliteSamples(self.directory)
+        own = SqliteSamples(self.directory)
+        if self.shared is not None:
+            from dr.store.shared.samples import SharedSamples
+
+            return SharedSamples(own, self.table, self.clock, socket.gethostname())
+        return own
+
+    def digest_key(self, own: bytes) -> bytes:
+        """The key of digests, given this machine's own. Raises StateUnreadable, StateLost."""
+        if self.shared is None:
+            return own
+        from dr.store.shared.key import agreed
+
+        return agreed(self.table, own)
 
     @property
     def derived(self) -> Derived | None:

@@ -89,6 +89,7 @@ class Sampler:
         troubles += self._take_views()
         self._samples.add(self._runbook, samples.values(), beats.values())
         troubles += self._keep_identities()
+        troubles += self._samples.troubles()
         self._failing = {name for name, beat in beats.items() if beat.acknowledged_at is None}
         now = self._clock.now()
         views = {name: view for name, view in self._views.items() if watch.believed(view, now, self._pace)}

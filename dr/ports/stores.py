@@ -132,6 +132,9 @@ class Samples(Protocol):
     def identities(self, runbook: str, component: str, not_from: str | None = None) -> IdentitySnapshot | None:
         """The newest snapshot (taken in another region than ``not_from``, when given)."""
 
+    def troubles(self) -> Sequence[str]:
+        """What could not be told other machines since the last call; of what is not shared, nothing."""
+
 
 class SampleStore(Samples, Protocol):
     """The monitor's memory as reports read it."""

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,10 +63,13 @@ class EnvFileSecrets:
         base: the runbook's folder.
         state: the state directory; the key of ``digest`` lies there, made at the first use (0600).
         environment: instead of this process's own.
+        agree: which key counts, given this state's own: where several machines share one.
     """
 
-    def __init__(self, base: Path, state: Path, environment: Mapping[str, str] | None = None) -> None:
-        self._base, self._key_path = base, state / _KEY_FILE
+    def __init__(
+        self, base: Path, state: Path, environment: Mapping[str, str] | None = None, agree: Callable[[bytes], bytes] = lambda own: own
+    ) -> None:
+        self._base, self._key_path, self._agree = base, state / _KEY_FILE, agree
         self._environment = os.environ if environment is None else environment
         self._key: bytes | None = None
 
@@ -88,13 +91,13 @@ class EnvFileSecrets:
         """HMAC-SHA256 of a value under this state's own key, in hex.
 
         Raises:
-            StateUnreadable: the key file cannot be made or read.
+            StateUnreadable, StateLost: the key cannot be made or read, here or where all machines share it.
         """
         import hashlib
         import hmac
 
         if self._key is None:
-            self._key = self._load_key()
+            self._key = self._agree(self._load_key())
         return hmac.new(self._key, value.encode(), hashlib.sha256).hexdigest()
 
     def _from_file(self, path: Path) -> str:

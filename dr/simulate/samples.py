@@ -83,6 +83,10 @@ class MemorySamples:
         self._process.check()
         return next((item for item in self._disk.snapshots_of(runbook, component).newest_first() if item.region != not_from), None)
 
+    def troubles(self) -> Sequence[str]:
+        """Nothing: it is this machine's own."""
+        return ()
+
     def close(self) -> None:
         """Nothing is kept that would have to be let go."""
         self._process.check()

@@ -159,6 +159,10 @@ class SqliteSamples:
         except ValidationError as error:
             raise self._damaged("identity snapshot") from error
 
+    def troubles(self) -> Sequence[str]:
+        """Nothing: it is this machine's own."""
+        return ()
+
     def close(self) -> None:
         """Closes the writer's connection; safe to call twice."""
         with self._lock:

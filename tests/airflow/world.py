@@ -106,6 +106,9 @@ class Kept:
     def keep_identities(self, runbook: str, component: str, snapshot: IdentitySnapshot) -> None:
         self.snapshots.append(snapshot)
 
+    def troubles(self) -> Sequence[str]:
+        return ()
+
     def identities(self, runbook: str, component: str, not_from: str | None = None) -> IdentitySnapshot | None:
         return next((item for item in reversed(self.snapshots) if item.region != not_from), None)
 

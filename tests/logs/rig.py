@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -57,6 +57,9 @@ class NoSamples:
 
     def keep_identities(self, runbook: str, component: str, snapshot: IdentitySnapshot) -> None:
         raise AssertionError("kinds only read")
+
+    def troubles(self) -> Sequence[str]:
+        return ()
 
     def identities(self, runbook: str, component: str, not_from: str | None = None) -> IdentitySnapshot | None:
         return None

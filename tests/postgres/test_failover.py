@@ -96,6 +96,7 @@ def test_a_clock_that_was_ahead_is_taken_off_what_it_stamped(pair: Pair) -> None
     the promotion read as of what a monitor sampled before."""
     kind = pair.kind()
     try:
+        pair.write("east", 1, 2, 3)
         pair.caught_up("east")
         seen = kind.view().lag
         assert seen is not None and seen.clock_ahead is not None and seen.clock_ahead < timedelta(seconds=1)

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import threading
 from itertools import count
+from pathlib import Path
 
 import pytest
 
+from dr.errors import StateUnreadable
+from dr.monitor.exposure import late, outage
 from dr.ports.table import MOST_BYTES, MOST_WRITES, Fields, Table, Write
+from dr.providers.system import SystemClock
+from dr.store.samples import SqliteSamples
+from dr.store.shared.key import agreed
+from dr.store.shared.samples import SharedSamples
+from tests.store.build import START
+from tests.store.test_samples import after, beat, sample, snapshot
 
 _NUMBERS = count(1)
 
@@ -80,3 +89,52 @@ def test_of_many_at_once_one_wins(table: Table, group: str) -> None:
         thread.join()
     assert sorted(won) == list(range(1, len(won) + 1)) and won
     assert table.get(group, "n") == {"n": len(won)}
+
+
+def test_what_one_machine_watched_another_one_knows(table: Table, tmp_path: Path) -> None:
+    """The newest samples, the heartbeats that date an outage, and who the Deployments are: by whichever machine saw them last."""
+    name = f"airflow-{next(_NUMBERS)}"
+    watcher, laptop = machine(table, tmp_path, "watcher"), machine(table, tmp_path, "laptop")
+    for second in range(40):
+        watcher.add(name, [sample("db", second)], [beat(second)])
+    watcher.add(name, [sample("db", 40)], [beat(40, acknowledged=False)])
+    watcher.keep_identities(name, "deployments", snapshot(10))
+    watcher.keep_identities(name, "deployments", snapshot(5, region="west", image="sha256:2"))
+    watcher.close()
+    assert watcher.troubles() == []
+    assert laptop.latest(name) == {"db": sample("db", 40)}
+    assert outage(laptop.beats(name, START)) == outage(watcher.beats(name, START)) == (after(39.01), after(40))
+    assert not late(laptop.beats(name, START), after(39.01), after(40))
+    assert laptop.beats(name, after(38)) == [beat(38), beat(39), beat(40, acknowledged=False)]
+    assert laptop.identities(name, "deployments") == snapshot(10)
+    assert laptop.identities(name, "deployments", not_from="east") == snapshot(5, region="west", image="sha256:2")
+    assert (laptop.identities(name, "deploy"), laptop.identities(name, "secrets")) == (None, None)
+    laptop.keep_identities(name, "deployments", snapshot(20, image="sha256:3"))
+    laptop.close()
+    assert watcher.identities(name, "deployments") == snapshot(20, image="sha256:3")
+    assert (laptop.history(name, START), laptop.runbooks()) == ([], []), "the long history stays where it was taken"
+
+
+def test_all_machines_have_one_key_of_digests(table: Table) -> None:
+    """The first one's; another one's own is not asked any more."""
+    first = agreed(table, b"a" * 32)
+    assert agreed(table, b"b" * 32) == first
+    with pytest.raises(StateUnreadable, match="digest key was cut"):
+        agreed(table, b"longer than the other one")
+
+
+def machine(table: Table, folder: Path, name: str) -> SharedSamples:
+    """Samples of a machine with a state directory of its own."""
+    return SharedSamples(SqliteSamples(folder / name), table, FastClock(), name)
+
+
+class FastClock(SystemClock):
+    """Ten seconds pass between two questions: nothing has to be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seconds = 0.0
+
+    def monotonic(self) -> float:
+        self._seconds += 10.0
+        return self._seconds
