@@ -81,11 +81,11 @@ class Cloud:
             stderr=subprocess.PIPE, text=True, cwd=ROOT,
         )  # fmt: skip
 
-    def watched(self, *machines: str, seconds: float = 60.0) -> None:
+    def watched(self, *machines: str, seconds: float = 60.0, shared: str | None = None) -> None:
         """The monitor has seen all that replicates, on each of these machines: what a failover decides by when a region is silent."""
         for machine in machines:
             watching = subprocess.Popen(
-                [sys.executable, "-m", "dr", "monitor", str(self.runbook), "--port", "0"], env=self.environment(machine),
+                [sys.executable, "-m", "dr", "monitor", str(self.runbook), "--port", "0"], env=self.environment(machine, shared),
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT,
             )  # fmt: skip
             samples = SqliteSamples(self.folder / machine / "dr")

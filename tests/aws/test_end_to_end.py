@@ -63,7 +63,8 @@ def test_a_region_is_lost_and_everything_moves_and_comes_back(world: Cloud) -> N
 
 
 def test_killed_and_resumed_on_another_machine(world: Cloud) -> None:
-    """Journal and lease in a table of the surviving region: a second engineer takes over what the first one's laptop left."""
+    """State in a table of the surviving region: a second engineer takes over what the first one's laptop left. Neither laptop has ever
+    watched anything: what was seen last, who the Deployments' images are and how large the lost region was is known from a third machine."""
     table = world.emulator.client("dynamodb", B)
     keys = [("group", "HASH"), ("key", "RANGE")]
     table.create_table(
@@ -71,7 +72,7 @@ def test_killed_and_resumed_on_another_machine(world: Cloud) -> None:
         AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name, _ in keys],
     )  # fmt: skip
     shared = f"dynamodb://dr-state?region={B}&profile={B}"
-    world.watched("first")
+    world.watched("watcher", shared=shared)
     world.lose(A)
     world.emulator.set_seconds("rds.failover", seconds=4.0)
     first = world.begin("failover", str(world.runbook), "--to", B, *ACCEPT, machine="first", shared=shared)
