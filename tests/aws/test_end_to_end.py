@@ -64,7 +64,7 @@ def test_a_region_is_lost_and_everything_moves_and_comes_back(world: Cloud) -> N
 
 def test_killed_and_resumed_on_another_machine(world: Cloud) -> None:
     """State in a table of the surviving region: a second engineer takes over what the first one's laptop left. Neither laptop ever
-    watched anything: what was seen last, who the Deployments' images are and how large the lost region was is known from a third machine."""
+    watched anything: what was seen last, the images of the Deployments and how large the lost region was is known from a third machine."""
     table = world.emulator.client("dynamodb", B)
     keys = [("group", "HASH"), ("key", "RANGE")]
     table.create_table(

@@ -38,8 +38,10 @@ documents for the slowest operation that we use of each: whoever shares the acco
   https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 * EC2: each operation has a bucket of its own: 100 and 20 a second where it is asked with a filter or in pages, else 50 and 10:
   https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
-* CloudWatch: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html; GetMetricData 50 a second;
-  DescribeAlarmsForMetric 3 (from memory, as are the others above that are not named here)."""
+* CloudWatch: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html; GetMetricData 50 a second,
+  DescribeAlarms 9, DescribeAlarmsForMetric 3, which is not raised.
+
+The others are from memory."""
 CHANGES = (90.0, 1_400)
 """Of record sets in Route 53, a CREATE or a DELETE one, an UPSERT two: a second, and at once after a rest. AWS has 100 and 1,500 for a
 whole account, however many calls they come in: https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/throttling-api-requests.html"""
