@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from dr.errors import StateUnreadable
 from dr.model.identity import IdentitySnapshot
 from dr.monitor.exposure import last_beat, outage
-from dr.ports.table import MOST_BYTES, Write
+from dr.ports.table import MOST_BYTES, Fields, Write
 from dr.store.samples import SqliteSamples
 from dr.store.shared.samples import BEATS, EVERY, Beats, SharedSamples
 from tests.shared.contract import machine
@@ -108,6 +109,34 @@ def test_a_table_that_does_not_answer_ends_no_monitor_and_is_said(tmp_path: Path
     samples.add("airflow", [sample("db", 7)], [beat(7)])
     samples.close()
     assert machine(table, tmp_path, "laptop").beats("airflow", START) == [beat(1), beat(7)]
+
+
+class Silent(RowsInMemory):
+    """Answers no question."""
+
+    asked = 0
+
+    def rows(self, group: str, after: str = "", before: str | None = None) -> Sequence[tuple[str, Fields]]:
+        self.asked += 1
+        raise StateUnreadable("memory://rows: no answer")
+
+
+def test_views_ask_often_and_the_table_is_asked_now_and_then(tmp_path: Path) -> None:
+    """A look at a region must not fail, or take long, because of it: this machine's own counts then, and it is said once a question."""
+    table, clock = Silent(), HandClock()
+    own = SqliteSamples(tmp_path)
+    own.add("airflow", [sample("db", 3)])
+    own.keep_identities("airflow", "deployments", snapshot(1))
+    samples = SharedSamples(own, table, clock, "laptop")
+    for _ in range(5):
+        assert samples.latest("airflow") == {"db": sample("db", 3)}
+        assert samples.beats("airflow", START) == []
+        assert samples.identities("airflow", "deployments") == snapshot(1)
+    assert table.asked == 2
+    assert samples.troubles() == ["what other machines saw is not known: memory://rows: no answer"] * 2
+    clock.sleep(3.0)
+    samples.latest("airflow")
+    assert table.asked == 3
 
 
 def test_a_snapshot_of_many_rows_is_whole_or_not_there(tmp_path: Path) -> None:

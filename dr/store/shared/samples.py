@@ -32,6 +32,8 @@ _MOST_PARTS = 8
 _AGAIN = timedelta(minutes=1)
 """An identity snapshot that says the same is written again only so often: its age is told by the minute."""
 _TRIES = 3
+_FRESH = 2.0
+"""Seconds for which what was read is read again without asking."""
 
 
 class Beats:
@@ -72,6 +74,7 @@ class SharedSamples:
         self._written: dict[str, float] = {}
         self._unwritten: set[str] = set()
         self._urgent = False
+        self._read: dict[str, tuple[float, Sequence[tuple[str, Fields]]]] = {}
         self._kept: dict[tuple[str, str, str], tuple[str, datetime]] = {}
         self._lock = threading.Lock()
         self._writer: ThreadPoolExecutor | None = None
@@ -149,7 +152,7 @@ class SharedSamples:
     # --- read ---------------------------------------------------------------------------------------------------------
 
     def latest(self, runbook: str) -> Mapping[str, LagSample]:
-        """The newest sample of each component, whichever machine took it. Raises StateUnreadable."""
+        """The newest sample of each component, whichever machine took it. Raises StateUnreadable: damaged."""
         found = dict(self._own.latest(runbook))
         for samples, _ in self._elsewhere(runbook):
             for sample in samples:
@@ -165,17 +168,18 @@ class SharedSamples:
         return [found[key] for key in sorted(found)]
 
     def identities(self, runbook: str, component: str, not_from: str | None = None) -> IdentitySnapshot | None:
-        """The newest snapshot (of another region than ``not_from``), whichever machine took it. Raises StateUnreadable."""
+        """The newest snapshot (of another region than ``not_from``), whichever machine took it. Raises StateUnreadable: damaged."""
         own = self._own.identities(runbook, component, not_from)
         for _ in range(_TRIES):  # another machine may be writing a newer one
-            rows = self._table.rows(_identities(runbook), f"{component} ", f"{component}!")
-            there = [(_taken(row), key.partition(" ")[2], row) for key, row in rows if key.partition(" ")[2] != not_from]
+            heads = [(key.split(" "), row) for key, row in self._rows(_identities(runbook))]
+            there = [(_taken(row), region, row) for (whose, region), row in heads if whose == component and region != not_from]
             taken, region, head = max(there, key=lambda item: item[0], default=(None, "", {}))
             if taken is None or (own is not None and own.taken_at >= taken):
                 return own
             found = self._whole(runbook, component, region, head)
             if found is not None:
                 return found
+            self._read.pop(_identities(runbook), None)
         raise self._damaged(f"who {component} is")
 
     def history(self, runbook: str, since: datetime) -> Sequence[LagSample]:
@@ -201,17 +205,31 @@ class SharedSamples:
         self._own.close()
 
     def _elsewhere(self, runbook: str) -> Iterator[tuple[list[LagSample], list[Beat]]]:
-        for machine, row in self._table.rows(_watch(runbook)):
+        for machine, row in self._rows(_watch(runbook)):
             try:
                 said = json.loads(_unpacked(row))
                 yield [LagSample.model_validate(item) for item in said["samples"]], [Beat.model_validate(item) for item in said["beats"]]
             except (zlib.error, ValueError, KeyError, TypeError):  # ValidationError is a ValueError
                 raise self._damaged(f"what {machine} watched") from None
 
+    def _rows(self, group: str) -> Sequence[tuple[str, Fields]]:
+        """As they were a moment ago: views ask often. Where the table does not answer, this machine's own is what there is."""
+        now, known = self._clock.monotonic(), self._read.get(group)
+        if known is not None and now - known[0] < _FRESH:
+            return known[1]
+        try:
+            rows = self._table.rows(group)
+        except StateUnreadable as error:
+            with self._lock:
+                self._troubles.append(f"what other machines saw is not known: {error.message}")
+            rows = ()
+        self._read[group] = now, rows
+        return rows
+
     def _whole(self, runbook: str, component: str, region: str, head: Fields) -> IdentitySnapshot | None:
         """None: it was written anew while it was read."""
         rows = self._table.rows(_body(runbook, component, region))[: int(head["parts"])]
-        if any(row["taken_at"] != head["taken_at"] for _, row in rows):
+        if len(rows) < int(head["parts"]) or any(row["taken_at"] != head["taken_at"] for _, row in rows):
             return None
         try:
             body = zlib.decompress(b"".join(row["body"] for _, row in rows if isinstance(row["body"], bytes)))
