@@ -320,6 +320,11 @@ class RunState:
         self.active = sum(step.state in ACTIVE for step in steps)
         self.unsatisfied = len(still_open)
         self.delays.clear()
+        held_back = list(still_open)
+        while held_back:
+            behind = [name for name in self.dependents.get(held_back.pop(), ()) if self.steps[name].state is StepState.SKIPPED]
+            held_back += [name for name in behind if name not in still_open]
+            still_open.update(behind)
         for step in steps:
             step.waiting_for = sum(need in still_open for need in step.spec.needs)
         self.hopeful = sum(step.hopeful for step in steps)
@@ -335,12 +340,22 @@ class RunState:
     def satisfy(self, step: StepRun) -> None:
         """Counts a step as satisfied, once; what waited only for it becomes ready."""
         self.unsatisfied -= 1
-        for name in self.dependents.get(step.spec.id, ()):
-            other = self.steps[name]
-            other.waiting_for -= 1
-            if not other.waiting_for and other.state is StepState.PENDING:
-                self.hopeful += 1
-                self.ready.append(name)
+        self._let_go_on(step)
+
+    def _let_go_on(self, step: StepRun) -> None:
+        """What waits for a step, which passes. One that was skipped before its turn still stands where it stands: behind its own needs."""
+        passed = [] if step.waiting_for else [step]
+        while passed:
+            for name in self.dependents.get(passed.pop().spec.id, ()):
+                other = self.steps[name]
+                other.waiting_for -= 1
+                if other.waiting_for:
+                    continue
+                if other.state is StepState.PENDING:
+                    self.hopeful += 1
+                    self.ready.append(name)
+                elif other.state is StepState.SKIPPED:
+                    passed.append(other)
 
     @property
     def stuck(self) -> bool:

@@ -69,7 +69,7 @@ class Watch:
         if isinstance(event, StepStarted):
             found = state.steps.get(event.step)
             self._may_start = state.status is RunStatus.RUNNING and found is not None and all(
-                state.passes(state.steps[need]) for need in found.spec.needs
+                not still_open(state, need) for need in found.spec.needs
             )  # fmt: skip
         if isinstance(event, UndoStarted):
             step = state.steps.get(event.step)
@@ -100,6 +100,12 @@ MOVES = {(before, after) for (before, _), after in STEP_TABLE.items()}
 MOVES |= {(before, last) for before, after in MOVES for other, last in MOVES if after is other}  # due and asked at once
 
 
+def still_open(state: RunState, name: str) -> bool:
+    """It does not pass; or it was skipped before its turn, and something that it needs is still open."""
+    step = state.steps[name]
+    return not state.passes(step) or (step.state is StepState.SKIPPED and any(still_open(state, need) for need in step.spec.needs))
+
+
 def check_counters(state: RunState) -> None:
     """What is counted along equals a recount."""
     steps = state.steps.values()
@@ -110,7 +116,7 @@ def check_counters(state: RunState) -> None:
         step.state in waiting or (step.state is StepState.PENDING and not step.waiting_for) for step in steps
     )  # fmt: skip
     for step in steps:
-        assert step.waiting_for == sum(not state.passes(state.steps[need]) for need in step.spec.needs), step.spec.id
+        assert step.waiting_for == sum(still_open(state, need) for need in step.spec.needs), step.spec.id
         assert step.look_first or not step.acted
 
 

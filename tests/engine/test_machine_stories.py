@@ -256,6 +256,24 @@ def test_skip_reaches_a_step_wherever_it_waits(before: str) -> None:
     assert [command.step for command in run.wanted()] == ["b"]
 
 
+def test_what_is_skipped_before_its_turn_keeps_its_place() -> None:
+    """a → b → c → d: b and c skipped while a runs, also after a crash: d still waits for a, until that is skipped, too."""
+    run = Driver.of(plan(spec("a"), spec("b", "a"), spec("c", "b"), spec("d", "c")))
+    run.start("a")
+    for name in ("c", "b"):
+        run.deliver(SkipRequested(step=name, actor="lead", reason="done by hand"))
+    assert not run.wanted()
+    run.deliver(AGAIN)
+    assert [command.step for command in run.wanted()] == ["a"]
+    run.do("a", Outcome.FAILED)
+    assert run.status() is RunStatus.PAUSED, "a person is asked about a, which d stands on"
+    run.deliver(SkipRequested(step="a", actor="lead", reason="not needed"))
+    run.deliver(AGAIN)
+    assert [command.step for command in run.wanted()] == ["d"]
+    run.do("d")
+    assert run.state.outcome is RunOutcome.COMPLETED
+
+
 def test_a_skip_that_comes_too_late_is_refused() -> None:
     """a → b: a under way, or done already: nothing is skipped, nothing changes."""
     run = Driver.of(plan(spec("a"), spec("b", "a")))

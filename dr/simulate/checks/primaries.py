@@ -154,8 +154,7 @@ class Exposed(Rule):
             self._objects(database, effect, told)
         if not isinstance(database, Database) or not took_effect(self, database, effect):
             return
-        under = told.under.get(effect.step)
-        since = effect.at if under is None else under.at
+        since = self._since(effect, told)
         lost = exposure(database, effect.region)
         self.lost[database.name, effect.run_id] = lost
         unseen = max(0.0, database.skew) + (effect.at - since if self._writes_on(database, effect) else 0.0)
@@ -172,10 +171,14 @@ class Exposed(Rule):
         assert told.plan is not None, "asked before"
         lost = max((span(store.missing(other, effect.region)) for other in store.regions if other != effect.region), default=0.0)
         rpo = 0.0 if told.plan.intent.planned else told.plan.component_rpo.get(store.name, told.plan.rpo).total_seconds()
-        under = told.under.get(effect.step)
-        since = effect.at if under is None else under.at
+        since = self._since(effect, told)
         if lost - (effect.at - since) > rpo + _NOISE and not covered(lost, told.acceptances):
             self.broken(f"{store.name} leads in {effect.region} with {lost:.1f} s of objects lost, RPO {rpo:g} s, not accepted")
+
+    def _since(self, effect: Effect, told: Told) -> float:
+        """When the attempt began that had this effect. A call that stays pending has it under a later one, which asked no guard for it."""
+        under, asked = told.under.get(effect.step), self.witness.asked(effect)
+        return min(effect.at if item is None else item.at for item in (under, asked))
 
     def _writes_on(self, database: Database, effect: Effect) -> bool:
         return any(database.writable(other) for other in self.witness.others(database, effect.region))
