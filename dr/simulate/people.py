@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from dr.errors import ExitCode, Refused, RunInFlight, UsageError
+from dr.errors import ExitCode, Refused, RunInFlight, StateLost, StateUnreadable, UsageError
 from dr.model.scenario import Act
 from dr.model.words import Guard, Intent, RunOutcome, Verdict
 from dr.simulate.stage import Command, Stage
@@ -70,10 +70,12 @@ class OnCall:
             run = report.run_id
         if run:
             said = "cancel" if run not in self._cancelled else "resume"
-            self._cancelled.add(run)
             act = Act.model_validate({"at": timedelta(0), "command": said, "actor": self.name, "reason": "it stands in the way"})
             self.decisions.append(f"{said} of a run that stood in the way")
-            self.stage.wait_for(self.stage.type(act, run_id=run), until)
+            typed = self.stage.type(act, run_id=run)
+            self.stage.wait_for(typed, until)
+            if not isinstance(typed.error, (StateLost, StateUnreadable)):  # it was heard
+                self._cancelled.add(run)
 
     def _told(self, command: Command, text: str) -> bool:
         """What a refusal says has to come before, or instead."""

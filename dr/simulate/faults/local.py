@@ -68,7 +68,8 @@ def _two_processes(stage: Stage, struck: Struck) -> None:
             return
         held[0].freeze(number(struck, "seconds"))
         stage.world.tell(f"{held[0].name} hangs for {number(struck, 'seconds'):.0f} s")
-        stage.type(command.act.model_copy(update={"actor": "stand-in"}), machine="elsewhere")
+        act = command.act.model_copy(update={"actor": "stand-in"})
+        stage.type(act, machine="elsewhere", run_id=held[1] if act.intent is None else None)
 
     after_effects(stage, int(number(struck, "effects")), strike)
 
