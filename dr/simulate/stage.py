@@ -74,6 +74,7 @@ class Stage:
     nobody_until: before then nobody approves anything. left_waiting: the run that the story ends with, and the steps at which it waits for
     somebody who does not answer before the morning; None as long as somebody may.
     edited: what the runbook's file was changed to, as its SHA-256; empty: it is as it was. endings: by fault, what ends what lasts of it.
+    usual: how things are that a fault changes for a while, by what.
     """
 
     loop: Loop
@@ -92,6 +93,7 @@ class Stage:
     nobody_until: float = 0.0
     left_waiting: tuple[str, tuple[str, ...]] | None = None
     endings: dict[str, list[Callable[[], None]]] = field(default_factory=dict)
+    usual: dict[str, object] = field(default_factory=dict)
 
     def process(self, name: str, *, machine: str = "here") -> Process:
         """A new process. Names are made different, so that chance is."""

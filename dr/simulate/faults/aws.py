@@ -13,7 +13,7 @@ from dr.providers.sim.aws.twoway import Buckets
 from dr.providers.sim.furniture import setting
 from dr.providers.sim.images import Images
 from dr.providers.sim.process import Chance
-from dr.simulate.faults.base import Fault, Values, away, before, changed, for_a_while, has, later, number, seconds, stop, stores
+from dr.simulate.faults.base import Fault, Values, as_usual, away, before, changed, for_a_while, has, later, number, seconds, stop, stores
 from dr.simulate.stage import Stage
 from dr.simulate.story import Group, Struck
 
@@ -107,7 +107,7 @@ def _quick_mappings(stage: Stage, _struck: Struck) -> None:
 def _no_edits(stage: Stage, struck: Struck) -> None:
     """The control plane in us-east-1 takes no edits, for a while: record sets, health checks."""
     found = [store for store in stage.world.stores.values() if isinstance(store, (Zone, Checks))]
-    usual = [store.edits for store in found]
+    usual = [as_usual(stage, f"{store.name}.edits", store.edits) for store in found]
 
     def never() -> bool:
         return False

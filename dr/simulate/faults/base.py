@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from dr.model.runbook import Runbook
 from dr.model.words import Intent
@@ -18,6 +18,7 @@ from dr.simulate.stage import Command, Stage
 from dr.simulate.story import Group, Story, Struck, Value
 
 S = TypeVar("S")
+V = TypeVar("V")
 Values = Mapping[str, Value]
 Strike = Callable[[Stage, Struck], None]
 
@@ -159,6 +160,11 @@ def for_a_while(stage: Stage, struck: Struck, on: Callable[[], None], off: Calla
 
     stage.endings.setdefault(struck.name, []).append(end)
     later(stage, number(struck, "seconds"), end)
+
+
+def as_usual(stage: Stage, what: str, now: V) -> V:
+    """How something is where no fault has changed it: the same fault may strike twice, and must not take its own doing for that."""
+    return cast(V, stage.usual.setdefault(what, now))
 
 
 def stop(stage: Stage, struck: Struck) -> None:

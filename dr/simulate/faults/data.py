@@ -55,22 +55,16 @@ def _lag_jumps(stage: Stage, struck: Struck) -> None:
 
 
 def _behind(sort: type[Database] | type[Objects], stage: Stage, struck: Struck) -> None:
-    """What is replicated comes late by so much, for a while: a backlog."""
-    found = [(store, store.lag) for store in stores(stage, sort)]
+    """What is replicated comes late by so much more, for a while: a backlog. Two of them may overlap, and end in any order."""
+    found = list(stores(stage, sort))
 
-    def begin() -> None:
+    def turn(more: float) -> None:
         stage.world.settle()
-        for store, usual in found:
-            store.lag = usual + number(struck, "lag")
+        for store in found:
+            store.lag = round(store.lag + more, 6)
             changed(stage, struck, store.name, note=f"{store.lag:.0f} s behind")
 
-    def end() -> None:
-        stage.world.settle()
-        for store, usual in found:
-            store.lag = usual
-            changed(stage, struck, store.name, note="as usual")
-
-    for_a_while(stage, struck, begin, end)
+    for_a_while(stage, struck, lambda: turn(number(struck, "lag")), lambda: turn(-number(struck, "lag")))
 
 
 def _shown(show: Callable[[Stage], Callable[[float], float | None]], stage: Stage, struck: Struck) -> None:

@@ -14,6 +14,7 @@ from dr.simulate.faults.base import (
     Values,
     after_effects,
     around,
+    as_usual,
     away,
     barred,
     before,
@@ -166,7 +167,8 @@ def _name_server(stage: Stage, struck: Struck) -> None:
 
 def _slow_paths(stage: Stage, struck: Struck) -> None:
     """Every call takes its time."""
-    weather, usual = stage.world.weather, stage.world.weather.latency
+    weather = stage.world.weather
+    usual = as_usual(stage, "latency", weather.latency)
     slow = 0.2 * number(struck, "factor"), number(struck, "factor")
     for_a_while(stage, struck, lambda: setattr(weather, "latency", slow), lambda: setattr(weather, "latency", usual))
 
