@@ -267,7 +267,9 @@ def _skip(state: RunState, event: SkipRequested, at: datetime) -> None:
     step.ended_at = at
     state.deviations.append(f"{event.step} {step.reason}")
     state.add_actor(event.actor)
-    if not passed:
+    if passed:  # its undo was skipped: it stands behind its own needs again, which may be taken back already
+        state.recount()
+    else:
         state.satisfy(step)
 
 

@@ -326,7 +326,7 @@ class RunState:
             held_back += [name for name in behind if name not in still_open]
             still_open.update(behind)
         for step in steps:
-            step.waiting_for = sum(need in still_open for need in step.spec.needs)
+            step.waiting_for = sum(map(still_open.__contains__, step.spec.needs))
         self.hopeful = sum(step.hopeful for step in steps)
         self.ready = [step.spec.id for step in self.steps.values() if step.state is StepState.PENDING and not step.waiting_for]
         if self.rolling_back:
