@@ -14,9 +14,9 @@ from pydantic import Field
 from dr.model.base import Frozen, Json, Moment
 from dr.model.evidence import Attested
 from dr.model.lag import Finding, RegionView
-from dr.model.plan import Acceptance
+from dr.model.plan import Acceptance, GuardResult
 from dr.model.truth import CleanUp
-from dr.model.words import ClockKind, DebtKind, FenceState, Guard, Intent, Known, RunOutcome, StepState, Verb, Verdict
+from dr.model.words import ClockKind, DebtKind, FenceState, Intent, Known, RunOutcome, StepState, Verb
 
 
 class ObjectiveReport(Frozen):
@@ -88,18 +88,12 @@ class CriticalPath(Frozen):
     seconds: float
 
 
-class GuardReport(Frozen):
+class GuardReport(GuardResult):
     """What a guard said and who overrode it. ``accept``: the flags that accept what it refuses; empty where nobody can.
 
     step: the step before whose effect it was asked; null: before the run.
     """
 
-    name: Guard
-    verdict: Verdict
-    reason: str
-    component: str | None = None
-    overridden_by: str | None = None
-    accept: tuple[str, ...] = ()
     step: str | None = None
 
 

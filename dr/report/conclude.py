@@ -24,7 +24,7 @@ from dr.model.events import (
     UndoEnded,
 )
 from dr.model.evidence import Accounted, Evidence, Fenced, Identities, PredictedLate
-from dr.model.plan import Acceptance, GuardResult, StepSpec
+from dr.model.plan import Acceptance, StepSpec
 from dr.model.report import Debt, GuardReport, ObjectiveReport, StepReport
 from dr.model.words import DebtKind, FenceState, Guard, Intent, Known, Role, RunOutcome, StepState, Verb, Verdict
 from dr.report.debt import lost_history, unequal
@@ -103,7 +103,7 @@ def guards(history: History) -> tuple[GuardReport, ...]:
     The plan's were asked with what had been accepted by then. A step's refusal is overridden by what is accepted after it: what
     had been accepted before did not cover it. Of several attempts of a step the last one that asked counts.
     """
-    said = [GuardReport.model_validate(item.model_dump()) for item in history.state.current_plan.guards]
+    said = [GuardReport(**vars(item)) for item in history.state.current_plan.guards]
     for _at, event in history.events:
         if isinstance(event, StepEnded) and (asked := _asked(event, history)):
             said = [item for item in said if item.step != event.step]
@@ -118,7 +118,7 @@ def guards(history: History) -> tuple[GuardReport, ...]:
 def _asked(event: StepEnded, history: History) -> list[GuardReport]:
     """What was asked at the end of an attempt; of a journal that keeps refusals only, the refusal."""
     if event.guards:
-        return [GuardReport.model_validate({**item.model_dump(), "step": event.step}) for item in event.guards]
+        return [GuardReport(**vars(item), step=event.step) for item in event.guards]
     if event.guard not in _GUARDS:
         return []
     steps = history.state.steps
@@ -231,14 +231,13 @@ def _deviation(event: object, specs: dict[str, StepSpec], since: timedelta, vers
 
 def accepted_by(said: Sequence[GuardReport]) -> str:
     """The flags that accept what was refused, with a space before them, to be put behind a command; empty where nothing can be."""
-    flags = way_out(GuardResult.model_validate(item.model_dump(exclude={"step"})) for item in said)
+    flags = way_out(said)
     return f" {flags}" if flags else ""
 
 
 def _maybe_slow(history: History, said: Sequence[GuardReport]) -> bool:
     """Nothing is known to be lost: it was refused for what did not answer in time."""
-    results = [GuardResult.model_validate(item.model_dump(exclude={"step"})) for item in said]
-    return maybe_slow(history.state.current_plan, results)
+    return maybe_slow(history.state.current_plan, said)
 
 
 def _around(history: History, said: Sequence[GuardReport]) -> str:

@@ -144,17 +144,19 @@ class Book:
 
     def _temporary(self, history: History) -> None:
         """What a run changed for its own time only and did not put back, by an undo neither: owed once the run has ended."""
+        if not history.all(Temporary) and not history.all(PutBack):
+            return
         left: dict[tuple[DebtKind, str, str], tuple[str, Temporary, datetime]] = {}
         for at, event in history.events:
-            over: list[tuple[DebtKind, str, str]] = []
-            if isinstance(event, UndoEnded) and event.ok:
-                over = [key for key, (step, _, _) in left.items() if step == event.step]
-            elif isinstance(event, StepEnded):
+            if isinstance(event, StepEnded):
+                over = [(DebtKind.CLEAN_UP, item.component, item.what) for item in event.evidence if isinstance(item, PutBack)]
                 for item in event.evidence:
                     if isinstance(item, Temporary):
                         left[DebtKind.CLEAN_UP, item.component, item.what] = (event.step, item, at)
-                    elif isinstance(item, PutBack):
-                        over.append((DebtKind.CLEAN_UP, item.component, item.what))
+            elif isinstance(event, UndoEnded) and event.ok:
+                over = [key for key, (step, _, _) in left.items() if step == event.step]
+            else:
+                continue
             for key in over:
                 left.pop(key, None)
                 self.open.pop(key, None)

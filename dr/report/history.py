@@ -124,12 +124,17 @@ class History:
     def in_charge(self, at: datetime | None) -> str:
         """Who had the run in hand at a moment (None: at its end): who started it, took it over or turned it last. Claimed."""
         holding = self.started.actor
-        for moment, event in self.events:
+        for moment, actor in self._taken_over:
             if at is not None and moment > at:
                 break
-            if isinstance(event, (Resumed, Turned)):
-                holding = event.actor
+            holding = actor
         return holding
+
+    @cached_property
+    def _taken_over(self) -> list[tuple[datetime, str]]:
+        """Who took it over or turned it, each with the latest moment that stands in the journal up to then: clocks may go back."""
+        found = [(place, event.actor) for place, (_, event) in enumerate(self.events, start=1) if isinstance(event, (Resumed, Turned))]
+        return [(max(moment for moment, _ in self.events[:place]), actor) for place, actor in found]
 
 
 def _attempts(known: History | None, events: Sequence[tuple[datetime, Event]]) -> tuple[Attempt, ...]:

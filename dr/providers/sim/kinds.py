@@ -102,7 +102,7 @@ class SimKind:
         try:
             return self._wire.read(region, f"{self.name}.{what}", lambda: self.store.look(region))
         except StepError as error:
-            return error
+            return error.with_traceback(None)  # an answer is kept: not with all that lay under it
 
     def beat(self, region: str) -> Beat | None:
         """One heartbeat on the primary of what is replicated."""

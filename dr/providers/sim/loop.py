@@ -34,6 +34,10 @@ class Timer:
         self.call = None
 
 
+def _nothing() -> None:
+    """What a job that is over has to do."""
+
+
 class _Idle(threading.local):
     """Greenlets whose jobs are over, of all worlds of one thread; no job is half-way in one of these. So many at most as there ever were
     jobs at once."""
@@ -76,9 +80,13 @@ class Job:
         except Killed:
             pass  # anything else that nobody handled comes out of ``Loop.run``
         finally:
-            self.done = True
-            self._greenlet = None
+            self._over()
         return self._back
+
+    def _over(self) -> None:
+        self.done = True
+        self._greenlet = None
+        self._work = _nothing  # nor what it held
 
     def go_on(self) -> None:
         """Runs it until it sleeps, waits or ends. From the loop only."""
@@ -112,7 +120,7 @@ class Job:
                 self._greenlet.throw(Killed)
             finally:
                 loop.maybe_current = before
-        self.done = True
+        self._over()
 
 
 def _never() -> bool:

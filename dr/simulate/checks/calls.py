@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 
 from dr.errors import Refused, RunInFlight, UsageError
 from dr.model.events import Event, StepStarted, UndoEnded, UndoStarted
@@ -31,10 +32,16 @@ class NoNeed(Rule):
         self._seen = 0
         self._tries: dict[tuple[str, str], int] = {}
         self._taken_back: dict[tuple[str, str], str] = {}
+        self._undone: set[tuple[str, str]] = set()
+        self._owed: Counter[tuple[str, str]] = Counter()
 
     def record(self, told: Told, record: StoredRecord, event: Event) -> None:
-        """An undo that could not do without the lost region."""
-        if isinstance(event, UndoEnded) and not event.ok:
+        """An undo that could not do without the lost region; what is undone, and how often what is owed is tried."""
+        if isinstance(event, StepStarted):
+            self._owed[told.run_id, event.step] += event.owed
+        elif isinstance(event, UndoStarted):
+            self._undone.add((told.run_id, event.step))
+        elif isinstance(event, UndoEnded) and not event.ok:
             what = self._taken_back.get((told.run_id, event.step))
             if what is not None and what in event.reason:
                 self.broken(f"taking {event.step} back needs {what} in a region that it cannot reach")
@@ -61,15 +68,13 @@ class NoNeed(Rule):
         spec = told.specs.get(item.step)
         if spec is None:
             return
-        undone = any(isinstance(event, UndoStarted) and event.step == item.step for _at, event in told.events)
-        if undone:  # taken back beside: whether it is needed shows in how the undo ends
-            self._taken_back[item.run_id, item.step] = item.what
+        key = item.run_id, item.step
+        if key in self._undone:  # taken back beside: whether it is needed shows in how the undo ends
+            self._taken_back[key] = item.what
         elif spec.verb not in _BESIDE and not spec.optional:
             self.broken(f"a failover needs {item.what} in {item.region}, which it cannot reach ({item.step})")
-        key = item.run_id, item.step
         self._tries[key] = self._tries.get(key, 0) + 1
-        owed = sum(isinstance(event, StepStarted) and event.owed and event.step == item.step for _at, event in told.events)
-        if self._tries[key] > _CALLS * (spec.max_attempts * (2 + told.resumes) + owed):
+        if self._tries[key] > _CALLS * (spec.max_attempts * (2 + told.resumes) + self._owed[key]):
             self.broken(f"{item.step} asked {self._tries[key]} times for {item.what} in {item.region}, which it cannot reach")
 
 
