@@ -60,6 +60,9 @@ class SimState(State):
     def make(self) -> None:
         """It is there."""
 
+    def lay_out(self) -> None:
+        """So are its files."""
+
     @property
     def threads(self) -> Threads:
         """Jobs in virtual time."""

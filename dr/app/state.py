@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
 from dr import __version__
 from dr.engine.threads import OsThreads
-from dr.errors import StateUnreadable
+from dr.errors import StateLost, StateUnreadable
 from dr.ports import Clock, Derived, InboxStore, JournalStore, LeaseStore, Rhythm, SampleStore, Threads
 from dr.ports.table import Table
 from dr.providers.system import SystemClock
+from dr.store import database
 from dr.store.derived import SqliteDerived
 from dr.store.inbox import SqliteInbox
+from dr.store.journal import SCHEMA as JOURNAL
 from dr.store.journal import SqliteJournal
+from dr.store.lease import SCHEMA as LEASE
 from dr.store.lease import Mark, SqliteLease
 from dr.store.samples import SqliteSamples
 
@@ -40,6 +45,19 @@ class State:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StateUnreadable(f"{self.directory}: {error.strerror}", hint="--state DIRECTORY, or set DR_STATE") from error
+
+    def lay_out(self) -> None:
+        """Begins to create, in the background, the files that a run writes first: each takes some 40 ms to be durable, and there is enough
+        else to do meanwhile. What is wrong with them is told to whoever writes."""
+        if self.shared is None:
+            pool = ThreadPoolExecutor(1, thread_name_prefix="files")  # no daemon: it is through with a file before the process ends
+            pool.submit(self._lay_out)
+            pool.shutdown(wait=False)
+
+    def _lay_out(self) -> None:
+        for path, schema in ((SqliteLease(self.directory, self.clock).path, LEASE), (SqliteJournal(self.directory).path, JOURNAL)):
+            with suppress(StateLost, StateUnreadable):
+                database.writer(path, schema).close()
 
     @property
     def threads(self) -> Threads:

@@ -119,8 +119,9 @@ def _all_text(argv: Sequence[str]) -> None:
 
 def main() -> NoReturn:
     """The console script."""
-    # loading a command makes tens of thousands of objects that all stay: looking through them for garbage is a tenth of a status
-    gc.set_threshold(50_000, 10, 10)
+    # loading a command, and what botocore knows of AWS's services, makes a few hundred thousand objects that all stay: looking through them
+    # for garbage is a tenth of a status, and of the time to a failover's first act
+    gc.set_threshold(200_000, 10, 10)
     streams.steady()
     code = run(sys.argv[1:])
     streams.finish()
