@@ -15,8 +15,13 @@ from dr.ports import AttemptContext, Look, Operation, Seen
 
 _SHORTEST_WAIT, _LONGEST_WAIT = 0.01, 0.25
 """Seconds between two looks whether an act holds; each wait is twice the one before."""
-_UNDO_SECONDS = 5.0
-"""For so long an undo is asked again where nothing happened: what it needs may be coming up, because the undo before it started that."""
+_UNDO_SECONDS, _LONGEST_UNDO, _LONGEST_UNDO_WAIT = 5.0, 120.0, 1.0
+"""For so long an undo is asked again where nothing happened: what it needs may be coming up, because the undo before it started that.
+
+Where the step takes longer to settle, until that is over: its act may be under way still, and be what refuses the undo. But never longer
+than the second: what settles within an hour would hold a rollback, and with it everybody who was frozen, for that hour. A person is asked
+sooner.
+"""
 _NOT_OURS = "the lease is not ours now"
 
 
@@ -58,8 +63,10 @@ def attempt(operation: Operation, context: AttemptContext, *, look_first: bool =
 
 def take_back(operation: Operation, context: AttemptContext) -> str | None:
     """Undoes a step. Never raises: what went wrong is returned, None when nothing did."""
-    clock, wait = context.clock, _SHORTEST_WAIT
-    until = min(context.deadline, clock.monotonic() + _UNDO_SECONDS)
+    clock, wait, settles = context.clock, _SHORTEST_WAIT, context.step.settles
+    began = clock.monotonic()
+    patience = _UNDO_SECONDS if settles is None else max(_UNDO_SECONDS, min(settles.total_seconds(), _LONGEST_UNDO))
+    until = min(context.deadline, began + patience)
     while context.may_act():
         try:
             operation.undo(context)
@@ -73,7 +80,8 @@ def take_back(operation: Operation, context: AttemptContext) -> str | None:
         else:
             return None
         clock.sleep(wait)
-        wait = min(2 * wait, _LONGEST_WAIT)
+        # who refuses for long is asked less often; not so seldom that somebody who gives the move up would wait for it
+        wait = min(2 * wait, _LONGEST_WAIT if clock.monotonic() - began < _UNDO_SECONDS else _LONGEST_UNDO_WAIT)
     return _NOT_OURS
 
 
@@ -106,8 +114,10 @@ def _acted(operation: Operation, context: AttemptContext, result: Attempted, loo
         result.reason = "cancelled before it acted" if context.cancelled() else _NOT_OURS
         return None
     result.acted = True
-    result.evidence.extend(operation.act(_knowing(context, result)))
-    return _knowing(context, result)
+    before = _knowing(context, result)
+    found = operation.act(before)
+    result.evidence.extend(found)
+    return _knowing(context, result) if found else before
 
 
 def _knowing(context: AttemptContext, result: Attempted) -> AttemptContext:

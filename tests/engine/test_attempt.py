@@ -339,3 +339,29 @@ def test_an_undo_waits_for_what_the_undo_before_it_started() -> None:
     assert (take_back(never, context_for(spec("a"))), never.calls) == ("two primaries", ["undo"])
     assert take_back(gone, context_for(spec("a"), cancelled=lambda: True)) == "unreachable"
     assert gone.calls == ["undo"]
+
+
+@pytest.mark.parametrize(
+    ("settles", "deadline", "waits"),
+    [(None, 3600, 5), (1, 3600, 5), (60, 3600, 60), (60, 20, 20), (3600, 36_000, 120)],
+    ids=["as-ever", "never-shorter", "while-its-act-is-under-way", "not-beyond-the-deadline", "not-for-an-hour"],
+)
+def test_an_undo_waits_while_its_act_settles(settles: float | None, deadline: float, waits: float) -> None:
+    """What the act began refuses the undo until it is over: asked until then, ever less often; what settles within an hour is not waited
+    for that long, because everybody is frozen meanwhile."""
+
+    class Changing(Scripted):
+        def undo(self, context: AttemptContext) -> None:
+            super().undo(context)
+            if clock.monotonic() < over:
+                raise Transient("ResourceInUseException")
+
+    step = spec("a").model_copy(update={"settles": None if settles is None else timedelta(seconds=settles)})
+    for late, expected in ((-2.0, None), (2.0, "ResourceInUseException")):
+        clock = StillClock()
+        over = clock.monotonic() + waits + late
+        operation = Changing()
+        assert take_back(operation, context_for(step, clock, deadline=clock.monotonic() + deadline)) == expected
+        assert min(waits, waits + late) <= sum(clock.slept) <= waits + 1.0
+        assert len(operation.calls) < 30 + waits, "asked less often once it takes long"
+        assert max(clock.slept) <= 1.0, "somebody who gives the move up does not wait"

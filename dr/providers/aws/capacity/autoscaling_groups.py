@@ -14,7 +14,7 @@ from dr.model.runbook import KindConfig
 from dr.providers.aws.calls import Call, Use
 from dr.providers.aws.capacity.by_hand import at_least
 from dr.providers.aws.capacity.config import CapacityConfig, Names, by_word
-from dr.providers.aws.capacity.group import Group, missing
+from dr.providers.aws.capacity.group import Group, count, missing
 from dr.providers.aws.capacity.kind import Capacity, Groups
 from dr.providers.aws.hub import Aws
 from dr.providers.aws.names import arn
@@ -48,6 +48,10 @@ BATCH = 50
 RECENT = timedelta(minutes=10)
 """So long a failed launch is told."""
 _LAUNCHES = frozenset({"Launch", "AddToLoadBalancer"})
+_OVER = ("Terminated", "Detached")
+"""Instances that are not there any more, or not the group's. One that is Terminating runs on while a lifecycle hook waits for it.
+
+https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-lifecycle.html"""
 _READY = '.LifecycleState=="InService" and .HealthStatus=="Healthy"'
 
 
@@ -75,7 +79,9 @@ class AutoScalingGroups(Capacity[AutoScalingConfig]):
     """EC2 Auto Scaling groups: in the target as many healthy instances InService as wanted, in at least two zones.
 
     Protects the start of everything that runs on them. Needs groups that are there in both regions; minimum and maximum are never changed,
-    and nothing keeps a scaling policy or a schedule of yours from changing the size afterwards.
+    and nothing keeps a scaling policy or a schedule of yours from changing the size afterwards. With ``writers`` a planned move waits for
+    the last instance of the region that is left, those that a lifecycle hook or a protection from scale-in keeps included; a warm pool is
+    not counted.
     """
 
     kind: ClassVar[str] = "aws.autoscaling-groups"
@@ -113,6 +119,11 @@ class AutoScalingGroups(Capacity[AutoScalingConfig]):
         command = cli(GROUPS, place, {"AutoScalingGroupNames": [name]})
         return at_least(command, f".AutoScalingGroups[0].Instances[]|select({_READY})", wanted, ".AvailabilityZone", zones)
 
+    def gone_by_hand(self, place: Place, name: str) -> str:
+        """No instance is listed."""
+        listed = cli(GROUPS, place, {"AutoScalingGroupNames": [name]}, query="length(AutoScalingGroups[0].Instances)", text=True)
+        return f'[ "$({listed})" = 0 ]'
+
     def size_by_hand(self, place: Place, name: str) -> str:
         """DesiredCapacity."""
         return cli(GROUPS, place, {"AutoScalingGroupNames": [name]}, query="AutoScalingGroups[0].DesiredCapacity", text=True)
@@ -138,10 +149,23 @@ def group(word: str, item: Mapping[str, Any]) -> Group:
     broken = f"the process {stopped[0]} is suspended: aws autoscaling resume-processes" if stopped else ""
     if item.get("Status"):  # there is one only while it is being deleted
         broken = str(item["Status"])
+    processes = {str(process["ProcessName"]) for process in item.get("SuspendedProcesses", ())}
+    held = "the process Terminate is suspended: aws autoscaling resume-processes" if "Terminate" in processes else ""
+    if item.get("NewInstancesProtectedFromScaleIn"):
+        held = "its instances are protected from scale-in: aws autoscaling update-auto-scaling-group, and set-instance-protection"
+    states = count(_state(instance) for instance in item.get("Instances", ()) if instance.get("LifecycleState") not in _OVER)
+    if any("Standby" in state for state in states):
+        held = "some of its instances are in Standby, where no size counts them: aws autoscaling exit-standby"
     return Group(
         word, str(item["AutoScalingGroupName"]), int(item["DesiredCapacity"]), sum(in_zones.values()), least=int(item["MinSize"]),
-        most=int(item["MaxSize"]), in_zones=in_zones, zones=tuple(item.get("AvailabilityZones", ())), broken=broken,
+        most=int(item["MaxSize"]), in_zones=in_zones, zones=tuple(item.get("AvailabilityZones", ())), still=states, held=held,
+        broken=broken,
     )  # fmt: skip
+
+
+def _state(instance: Mapping[str, Any]) -> str:
+    protected = " and protected from scale-in" if instance.get("ProtectedFromScaleIn") else ""
+    return f"{instance.get('LifecycleState', '')}{protected}"
 
 
 def failures(aws: Aws, place: Place, name: str) -> tuple[str, ...]:

@@ -29,6 +29,15 @@ def standing(owner: Capacity[Any], region: str, leads: str) -> Typed:
     return Typed(found.do, " && ".join(f'[ "$({owner.size_by_hand(place, name)})" -le {number} ]' for name, number in rests))
 
 
+def frozen(owner: Capacity[Any], region: str) -> Typed:
+    """Every group is taken down to none; done once nothing of it is there."""
+    place = owner.places[region]
+    names = owner.config.groups(region).values()
+    acts = [owner.scaling(place, name, 0) for name in names]
+    gone = [owner.gone_by_hand(place, name) for name in names]
+    return Typed(" && ".join(cli(call, place, parameters) for call, parameters in acts), " && ".join(gone))
+
+
 def _typed(owner: Capacity[Any], region: str, size: Callable[[str], int | str], had: str) -> Typed:
     place = owner.places[region]
     acts, checks = [], []

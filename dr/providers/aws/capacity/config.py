@@ -25,6 +25,11 @@ class CapacityConfig(AwsConfig, ABC):
     if_unknown: where ``size`` depends on the primary, and nobody knows what that had.
     stand_by: what a region that only stands by is scaled back to, by re-protect; none: it is left as it is.
     zones: in so many availability zones they must be ready, as soon as there are as many.
+    writers: its members write to what it needs, which ``needs`` must name. A planned move takes all of them down in the region that is
+    left, and waits until none is there, before any of that is drained; their minimum must be 0 for it. A failover takes nobody down: the
+    region is lost. Afterwards the region that was left has none: re-protect gives it ``stand_by``; without that it stays so. A group that
+    has none counts with what it was seen with last. Without ``writers`` nobody here stops them: what they write to a bucket or a table
+    after its drain is not in what that drain called complete, unless another component (``airflow-deployments``) stops them.
     """
 
     size: Size = "primary"
@@ -32,6 +37,7 @@ class CapacityConfig(AwsConfig, ABC):
     if_unknown: int | None = Field(None, ge=0, le=10_000, description="where nobody knows what the primary had")
     stand_by: Size | None = None
     zones: int = Field(2, ge=1, le=6, description="ready in so many availability zones")
+    writers: bool = Field(False, description="its members write to what it needs: a planned move takes them down before that is drained")
 
     @abstractmethod
     def groups(self, region: str) -> Mapping[str, str]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 
 from pydantic import Field
 
-from dr.errors import StepError
+from dr.errors import Permanent, StepError
 from dr.model.base import Frozen
 from dr.model.runbook import KindConfig
 from dr.providers.aws.calls import Call, Use
@@ -33,7 +33,7 @@ https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeServices.h
 AccessDeniedException, ClientException, ClusterNotFoundException, InvalidParameterException, ServerException."""
 
 LIST_TASKS = Call("ecs", "ListTasks", refusals=_NO_CLUSTER)
-"""The tasks of one service, 100 a page.
+"""The tasks of one service, 100 a page: those that are to run, or those that are to stop, which are listed for an hour after they did.
 
 https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html; refusals as DescribeServices, ServiceNotFoundException."""
 
@@ -71,6 +71,8 @@ ServiceNotFoundException, UnsupportedFeatureException."""
 _BATCH, _TASKS_BATCH, _BOUNDS_BATCH = 10, 100, 50
 _RECENT = timedelta(minutes=10)
 _COUNT = "ecs:service:DesiredCount"
+_STOPPED = ("DEPROVISIONING", "STOPPED", "DELETED")
+"""Its containers run no more. https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-lifecycle-explanation.html"""
 _BAD_NEWS = ("unable to", "unhealthy", "has reached", "failed")
 """What events say where tasks do not start. https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html"""
 
@@ -100,7 +102,8 @@ class EcsServices(Capacity[EcsConfig]):
     """ECS services: in the target as many running tasks that are not unhealthy as wanted, in at least two zones.
 
     Protects what runs as tasks there. Needs services that are there in both regions. Bounds of Service Auto Scaling are respected, never
-    changed. On EC2 capacity the instances are another component (``aws.autoscaling-groups``), which this one needs.
+    changed. On EC2 capacity the instances are another component (``aws.autoscaling-groups``), which this one needs. With ``writers`` a
+    planned move waits for the last task of the region that is left: one that is stopping has until its ``stopTimeout``, and writes.
     """
 
     kind: ClassVar[str] = "aws.ecs-services"
@@ -109,23 +112,35 @@ class EcsServices(Capacity[EcsConfig]):
     members: ClassVar[str] = "tasks"
     quota: ClassVar[tuple[str, str]] = ("fargate", "L-3032A538")
     takes: ClassVar[timedelta] = timedelta(minutes=1)
+    goes: ClassVar[timedelta] = timedelta(minutes=1)
 
     def look(self, place: Place) -> Groups:
-        """Services 10 a call, bounds 50 a call, all subnets in one, at the same time where they can be. Raises StepError."""
+        """Services 10 a call, bounds 50 a call, all subnets in one, at the same time where they can be. Raises StepError.
+
+        Bounds and zones only tell more: where they are refused, the groups say so.
+        """
         names, cluster = self.config.groups(place.region), self.config.regions[place.region].cluster
         listed = list(names.values())
         asked = [partial(self._services, place, cluster, part) for part in _parts(listed, _BATCH)]
         bounds = [partial(self._bounds, place, cluster, part) for part in _parts(listed, _BOUNDS_BATCH)]
         found: dict[str, Mapping[str, Any]] = {}
-        for answer in self.aws.many([*asked, *bounds]):
+        unseen: list[StepError] = []
+        for number, answer in enumerate(self.aws.many([*asked, *bounds])):
             if isinstance(answer, StepError):
-                raise answer
+                if number < len(asked) or not isinstance(answer, Permanent):
+                    raise answer
+                unseen.append(answer)
+                continue
             for key, item in answer.items():
                 found[key] = {**found.get(key, {}), **item}
-        zones = self._zones(place, found.values())
+        zones: Mapping[str, str] = {}
+        try:
+            zones = self._zones(place, found.values())
+        except Permanent as error:
+            unseen.append(error)
         return {
-            word: service(word, found[name], zones, self.site.clock.now() - _RECENT) if "serviceName" in found.get(name, {})
-            else missing(word, name, f"{self.what} in {cluster} of the name")
+            word: replace(service(word, found[name], zones, self.site.clock.now() - _RECENT), unseen=tuple(unseen))
+            if "serviceName" in found.get(name, {}) else missing(word, name, f"{self.what} in {cluster} of the name")
             for word, name in names.items()
         }  # fmt: skip
 
@@ -148,24 +163,47 @@ class EcsServices(Capacity[EcsConfig]):
         return {str(item["SubnetId"]): str(item["AvailabilityZone"]) for page in pages for item in page["Subnets"]}
 
     def spread(self, place: Place, groups: Groups) -> Groups:
-        """Counted anew from the tasks themselves: those that run and are not unhealthy, by zone. Raises StepError."""
+        """Counted anew from the tasks themselves: those that run and are not unhealthy, by zone. Raises StepError.
+
+        Where tasks may not be listed, what the service itself counts is all there is to go by.
+        """
         cluster = self.config.regions[place.region].cluster
         there = [item for item in groups.values() if not item.broken]
         found = dict(groups)
         for item, zones in zip(there, self.aws.many([partial(self._running, place, cluster, item.name) for item in there]), strict=True):
-            if isinstance(zones, StepError):
+            if isinstance(zones, Permanent):
+                found[item.word] = replace(item, unseen=(*item.unseen, zones))
+            elif isinstance(zones, StepError):
                 raise zones
-            found[item.word] = replace(item, ready=sum(zones.values()), in_zones=zones)
+            else:
+                found[item.word] = replace(item, ready=sum(zones.values()), in_zones=zones)
         return found
 
     def _running(self, place: Place, cluster: str, name: str) -> Mapping[str, int]:
-        pages = self.aws.pages(place, LIST_TASKS, cluster=cluster, serviceName=name, desiredStatus="RUNNING")
+        tasks = self._tasks(place, cluster, name, "RUNNING")
+        ready = (task for task in tasks if task.get("lastStatus") == "RUNNING" and task.get("healthStatus") != "UNHEALTHY")
+        return count(str(task.get("availabilityZone", "")) for task in ready)
+
+    def left(self, place: Place, groups: Groups) -> Groups:
+        """Counted from the tasks, those that are stopping included: the service counts them no more. Raises StepError."""
+        cluster = self.config.regions[place.region].cluster
+        there = [item for item in groups.values() if not item.broken]
+        found = dict(groups)
+        for item, states in zip(there, self.aws.many([partial(self._still, place, cluster, item.name) for item in there]), strict=True):
+            if isinstance(states, StepError):
+                raise states
+            found[item.word] = replace(item, still=states)
+        return found
+
+    def _still(self, place: Place, cluster: str, name: str) -> Mapping[str, int]:
+        tasks = (task for status in ("RUNNING", "STOPPED") for task in self._tasks(place, cluster, name, status))
+        return count(str(task["lastStatus"]) for task in tasks if task["lastStatus"] not in _STOPPED)
+
+    def _tasks(self, place: Place, cluster: str, name: str, desired: str) -> Iterator[Mapping[str, Any]]:
+        pages = self.aws.pages(place, LIST_TASKS, cluster=cluster, serviceName=name, desiredStatus=desired)
         arns = [str(one) for page in pages for one in page["taskArns"]]
-        tasks = [
-            task for part in _parts(arns, _TASKS_BATCH) for task in self.aws.read(place, TASKS, cluster=cluster, tasks=list(part))["tasks"]
-            if task.get("lastStatus") == "RUNNING" and task.get("healthStatus") != "UNHEALTHY"
-        ]  # fmt: skip
-        return count(str(task.get("availabilityZone", "")) for task in tasks)
+        for part in _parts(arns, _TASKS_BATCH):
+            yield from self.aws.read(place, TASKS, cluster=cluster, tasks=list(part))["tasks"]
 
     def scaling(self, place: Place, name: str, desired: int) -> tuple[Call, Mapping[str, Any]]:
         """``UpdateService``, the count and nothing else."""
@@ -191,6 +229,15 @@ class EcsServices(Capacity[EcsConfig]):
         ready = '.tasks[]|select(.lastStatus=="RUNNING" and .healthStatus!="UNHEALTHY")'
         return at_least(described, ready, wanted, ".availabilityZone", zones)
 
+    def gone_by_hand(self, place: Place, name: str) -> str:
+        """No task runs, nor is one stopping; of services with up to 100."""
+        cluster = self.config.regions[place.region].cluster
+        asked = {"cluster": cluster, "serviceName": name, "desiredStatus": "STATUS"}
+        listed = cli(LIST_TASKS, place, asked, query="taskArns[:100]", text=True).replace("STATUS", '"$status"')
+        there = "&&".join(f"lastStatus!='{state}'" for state in _STOPPED)
+        described = cli(TASKS, place, {"cluster": cluster}, query=f"tasks[?{there}].lastStatus", text=True)
+        return f'[ -z "$(for status in RUNNING STOPPED; do {listed} | xargs -r {described} --tasks; done)" ]'
+
     def size_by_hand(self, place: Place, name: str) -> str:
         """desiredCount."""
         asked = {"cluster": self.config.regions[place.region].cluster, "services": [name]}
@@ -210,10 +257,11 @@ def service(word: str, item: Mapping[str, Any], zones: Mapping[str, str], since:
         for one in item.get("deployments", ()) if one.get("rolloutState") == "FAILED"
     ]  # fmt: skip
     status = str(item.get("status", ""))
+    counts = {"RUNNING": int(item["runningCount"]), "PENDING": int(item.get("pendingCount", 0))}
     daemon = item.get("schedulingStrategy") == "DAEMON"
     return Group(
         word, str(item["serviceName"]), int(item["desiredCount"]), int(item["runningCount"]), least=int(item.get("least", 0)),
-        most=item.get("most"), zones=tuple(sorted({zones[subnet] for subnet in _subnets(item) if subnet in zones})),
+        most=item.get("most"), zones=tuple(sorted({zones[subnet] for subnet in _subnets(item) if subnet in zones})), still=counts,
         troubles=tuple(dict.fromkeys([*rollouts, *told]))[:3],
         broken="a daemon service has no count" if daemon else "" if status == "ACTIVE" else f"it is {status}",
     )  # fmt: skip

@@ -74,7 +74,8 @@ class EksNodegroups(Capacity[EksConfig]):
     """EKS managed node groups: in the target as many nodes as wanted, in at least two zones, node group ACTIVE and without health issues.
 
     Protects the start of everything that runs on them. A node counts once its instance is InService and healthy: whether Kubernetes calls
-    it Ready is not told by AWS. Cluster Autoscaler may take idle nodes away again after its own delay.
+    it Ready is not told by AWS. Cluster Autoscaler may take idle nodes away again after its own delay. With ``writers`` a planned move
+    takes all nodes away, which EKS drains first, as disruption budgets allow; nodes outside of node groups (Karpenter) are not counted.
     """
 
     kind: ClassVar[str] = "aws.eks-nodegroups"
@@ -133,6 +134,12 @@ class EksNodegroups(Capacity[EksConfig]):
         command = cli(GROUPS, place, {"AutoScalingGroupNames": ["BEHIND"]}).replace("BEHIND", f'"$({behind})"')
         return at_least(command, f".AutoScalingGroups[0].Instances[]|select({_READY})", wanted, ".AvailabilityZone", zones)
 
+    def gone_by_hand(self, place: Place, name: str) -> str:
+        """The Auto Scaling group behind it lists no instance."""
+        behind = self._cli(place, name, "nodegroup.resources.autoScalingGroups[0].name")
+        listed = cli(GROUPS, place, {"AutoScalingGroupNames": ["BEHIND"]}, query="length(AutoScalingGroups[0].Instances)", text=True)
+        return f'[ "$({listed})" = 0 ]'.replace("BEHIND", f'"$({behind})"')
+
     def size_by_hand(self, place: Place, name: str) -> str:
         """desiredSize."""
         return self._cli(place, name, "nodegroup.scalingConfig.desiredSize")
@@ -161,4 +168,7 @@ def _joined(item: Group, launcher: Mapping[str, Any] | None) -> Group:
     behind = scaling_group(item.word, launcher)
     desired = item.desired if item.busy else behind.desired
     broken = item.broken or behind.broken
-    return replace(item, desired=desired, ready=behind.ready, in_zones=behind.in_zones, zones=behind.zones, broken=broken)
+    return replace(
+        item, desired=desired, ready=behind.ready, in_zones=behind.in_zones, zones=behind.zones, still=behind.still, held=behind.held,
+        broken=broken,
+    )  # fmt: skip

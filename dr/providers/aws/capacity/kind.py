@@ -1,14 +1,15 @@
-"""What all capacity kinds have in common: looks, memory of sizes, findings, the two steps."""
+"""What all capacity kinds have in common: looks, memory of sizes, findings, the three steps."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
-from dr.errors import StepError, Transient, UsageError
+from dr.errors import Permanent, StepError, Transient, UsageError
 from dr.model.base import show_duration
 from dr.model.lag import Finding
 from dr.model.runbook import KindConfig
@@ -18,7 +19,7 @@ from dr.providers.aws.calls import Call, Use
 from dr.providers.aws.capacity import by_hand
 from dr.providers.aws.capacity.config import CapacityConfig, share
 from dr.providers.aws.capacity.group import Group
-from dr.providers.aws.capacity.steps import Scale, StandBy
+from dr.providers.aws.capacity.steps import Freeze, Scale, StandBy
 from dr.providers.aws.kind import AwsKind, Judged
 from dr.providers.aws.memory import Memory
 from dr.providers.aws.metrics import GET as METRICS
@@ -38,6 +39,9 @@ QUOTA_CALLS = (quotas.APPLIED, quotas.DEFAULT, METRICS)
 
 _PATIENCE = 100
 """Attempts: another update of a node group may take most of the time there is."""
+_GOES, _GONE = timedelta(minutes=5), timedelta(minutes=20)
+"""What is there still after the first is looked at afresh: something may have brought it back. After the second the move goes back:
+everybody waits meanwhile."""
 
 
 class Capacity(AwsKind[C, Groups]):
@@ -45,7 +49,7 @@ class Capacity(AwsKind[C, Groups]):
 
     Class attributes: ``what``: one group, in words. ``members``: what it has some of. ``quota``: service and code of the quota that limits
     them. ``again``: error codes of its act that mean "busy": nothing was done. ``takes``: the estimate until they are ready. ``within``: so
-    long they are waited for.
+    long they are waited for. ``goes``: the estimate until the last one is gone.
     """
 
     what: ClassVar[str]
@@ -54,6 +58,7 @@ class Capacity(AwsKind[C, Groups]):
     again: ClassVar[tuple[str, ...]] = ()
     takes: ClassVar[timedelta] = timedelta(minutes=3)
     within: ClassVar[timedelta] = timedelta(minutes=30)
+    goes: ClassVar[timedelta] = timedelta(minutes=2)
 
     def __init__(self, name: str, config: KindConfig, needs: Sequence[str], site: Site) -> None:
         assert isinstance(config, CapacityConfig), "the registry gives each kind its own Config"
@@ -78,11 +83,15 @@ class Capacity(AwsKind[C, Groups]):
 
     @abstractmethod
     def reads(self, region: str) -> Sequence[Use]:
-        """What ``look``, ``spread`` and ``troubled`` call in a region."""
+        """What ``look``, ``spread``, ``left`` and ``troubled`` call in a region."""
 
     @abstractmethod
     def ready_by_hand(self, place: Place, name: str, wanted: str, zones: int) -> str:
         """A command that ends with exit status 0 once so many are ready, in so many zones. wanted: a word of the shell."""
+
+    @abstractmethod
+    def gone_by_hand(self, place: Place, name: str) -> str:
+        """A command that ends with exit status 0 once nothing of a group is there."""
 
     @abstractmethod
     def size_by_hand(self, place: Place, name: str) -> str:
@@ -92,9 +101,20 @@ class Capacity(AwsKind[C, Groups]):
         """The groups with their zones, where ``look`` does not tell. Raises StepError."""
         return groups
 
+    def left(self, place: Place, groups: Groups) -> Groups:
+        """The groups with what may still write, where ``look`` does not tell. Raises StepError."""
+        return groups
+
     def troubled(self, place: Place, groups: Sequence[Group]) -> Groups:
         """The groups with what AWS says about those that are not ready. Raises StepError."""
         return {group.word: group for group in groups}
+
+    def why_not(self, place: Place, groups: Sequence[Group]) -> Groups:
+        """As ``troubled``; it only tells more: where AWS refuses to say it, the groups say so. Raises Transient."""
+        try:
+            return self.troubled(place, groups)
+        except Permanent as error:
+            return {group.word: replace(group, unseen=(*group.unseen, error)) for group in groups}
 
     def regions(self) -> Sequence[str]:
         """All that the settings name."""
@@ -109,14 +129,27 @@ class Capacity(AwsKind[C, Groups]):
         found = super().looks(seconds)
         for region, groups in found.items():
             if not isinstance(groups, StepError) and not any(group.broken for group in groups.values()):
-                self.memory.keep(region, {word: str(group.desired) for word, group in groups.items()})
+                self.keep(region, {word: group.desired for word, group in groups.items()})
         return found
+
+    def keep(self, region: str, sizes: Mapping[str, int]) -> None:
+        """Remembers what a region has. One that a planned move took down is remembered as it was before, with the age of that."""
+        whole = self._before_freeze(region, sizes)
+        if any(sizes.values()) or whole == sizes:
+            self.memory.keep(region, {word: str(size) for word, size in whole.items()})
 
     def primary_sizes(self, intent: Intent, region: str) -> Mapping[str, int]:
         """How many a region has; for a failover, had when it was last seen: a lost region is not asked. Raises StepError."""
-        if intent is not Intent.FAILOVER:
-            return {word: group.desired for word, group in self.look(self.places[region]).items()}
-        return self.remembered(region)
+        if intent is Intent.FAILOVER:
+            return self.remembered(region)
+        return self._before_freeze(region, {word: group.desired for word, group in self.look(self.places[region]).items()})
+
+    def _before_freeze(self, region: str, sizes: Mapping[str, int]) -> Mapping[str, int]:
+        """Sizes with those last seen of groups that have none: with ``writers`` a planned move may have taken them down."""
+        if not self.config.writers or all(sizes.values()):
+            return sizes
+        known = self.remembered(region)
+        return {word: size or known.get(word, 0) for word, size in sizes.items()}
 
     def remembered(self, region: str) -> Mapping[str, int]:
         """How many a region had when it was last seen; empty: nobody knows."""
@@ -160,6 +193,8 @@ class Capacity(AwsKind[C, Groups]):
                 source = self.other(region)
                 other = looks[source]
                 had = self.remembered(source) if isinstance(other, StepError) else {word: item.desired for word, item in other.items()}
+                unseen = {error.message: error for group in groups.values() for error in group.unseen}
+                found += [self.hidden(region, error) for error in unseen.values()]
                 for word, group in groups.items():
                     found += self._findings(region, group, self.config.wanted(word, had.get(word)), source)
         return Judged(findings=found)
@@ -186,24 +221,20 @@ class Capacity(AwsKind[C, Groups]):
         if group.desired == 0 and wanted:
             fact = f"{where} has no {self.members} standing by: nobody guarantees capacity on the day"
             yield self.finding(Severity.INFO, fact, "keep some warm, or reserve capacity there", region)
+        if self.config.writers and group.stays[0]:
+            fact = f"{where}: {group.stays[0]}, and a planned move from {region} takes all of its {self.members} down"
+            yield self.finding(Severity.ERROR, fact, group.stays[1], self.other(region))  # it is moves to there that it keeps from working
         rests = None if self.config.stand_by is None else share(self.config.stand_by, 0)
         if rests is not None and isinstance(self.config.stand_by, int) and group.least > rests:
             fact = f"{where} keeps at least {group.least} {self.members}: it is never scaled back to {rests}"
             yield self.finding(Severity.WARNING, fact, "lower its minimum, or write a greater stand_by", region)
 
     def steps(self, intent: Intent, source: str, target: str) -> Sequence[Step]:
-        """Moves: one PREPARE in the target. Re-protect: one STAND_BY in the region that came back, where ``stand_by`` is set."""
+        """Moves: one SCALE in the target; of a planned one a FREEZE in the source, too, with ``writers``. Re-protect: one STAND_BY in the
+        region that came back, where ``stand_by`` is set."""
         if intent.moves:
-            sized = self.reads(source) if intent.planned else ()
-            watching = [Use(call, target, tried=True) for call in QUOTA_CALLS]
-            return [
-                self.step(
-                    Verb.SCALE, target, f"as many {self.members} as {self._sizes(source)} in {target}", Scale(self, source, target),
-                    uses=[*self.reads(target), *sized, *self._acts(target), *watching],
-                    typed=by_hand.scaled(self, target, source), estimate=self.takes, budget=self.within, max_attempts=_PATIENCE,
-                    undoable=intent.planned,
-                )
-            ]  # fmt: skip
+            scale = self._scale(source, target, planned=intent.planned)
+            return [scale, self._freeze(source, target)] if intent.planned and self.config.writers else [scale]
         if self.config.stand_by is None:
             return ()
         return [
@@ -213,6 +244,23 @@ class Capacity(AwsKind[C, Groups]):
                 estimate=timedelta(seconds=10), budget=timedelta(minutes=5),
             )
         ]  # fmt: skip
+
+    def _scale(self, source: str, target: str, *, planned: bool) -> Step:
+        sized = self.reads(source) if planned else ()
+        watching = [Use(call, target, tried=True) for call in QUOTA_CALLS]
+        return self.step(
+            Verb.SCALE, target, f"as many {self.members} as {self._sizes(source)} in {target}", Scale(self, source, target),
+            uses=[*self.reads(target), *sized, *self._acts(target), *watching], typed=by_hand.scaled(self, target, source),
+            estimate=self.takes, budget=self.within, max_attempts=_PATIENCE, undoable=planned,
+            settles=self.within,  # all the time there is; and an undo waits until a node group can be changed again
+        )  # fmt: skip
+
+    def _freeze(self, source: str, target: str) -> Step:
+        return self.step(
+            Verb.FREEZE, source, f"no {self.members} in {source}", Freeze(self, source, target),
+            uses=[*self.reads(source), *self._acts(source)], typed=by_hand.frozen(self, source), estimate=self.goes, budget=_GONE,
+            settles=_GOES, max_attempts=_PATIENCE, undoable=True,
+        )  # fmt: skip
 
     def _sizes(self, source: str) -> str:
         size = self.config.size

@@ -61,6 +61,8 @@ _BUSY = ("ResourceConflictException", "ResourceInUseException")
 _POLLS = ("Enabled", "Enabling", "Updating")
 _ON, _OFF = "Enabled", "Disabled"
 _OWED = "event sources of a lost region"
+_SETTLES = timedelta(minutes=1)
+"""Enabling and disabling take Lambda half a minute, in which it refuses every other change: an undo waits as long."""
 _SLOW_SECONDS = 300.0
 """What limits functions changes when people change it: asked every five minutes."""
 
@@ -98,11 +100,15 @@ class Mapped:
 
 @dataclass(frozen=True)
 class Side:
-    """One region. absent: words whose mapping is not there. limit: concurrent executions of the account."""
+    """One region. absent: words whose mapping is not there. limit: concurrent executions of the account; None: not known.
+
+    unseen: calls that only tell what limits the functions, and were refused.
+    """
 
     mapped: Mapping[str, Mapped]
     absent: tuple[str, ...]
-    limit: int
+    limit: int | None
+    unseen: tuple[StepError, ...] = ()
 
 
 class LambdaEventSource(AwsKind[EventSourceConfig, Side]):
@@ -136,24 +142,33 @@ class LambdaEventSource(AwsKind[EventSourceConfig, Side]):
         wanted = {uuid: word for word, uuid in self.config.regions[place.region].mappings.items()}
         listed = (item for page in self.aws.pages(place, LIST) for item in page["EventSourceMappings"])
         found = [mapped(wanted[str(item["UUID"])], item) for item in listed if str(item["UUID"]) in wanted]
-        limit, reserved = self._limited(place, sorted({item.function for item in found}))
+        (limit, reserved), unseen = self._limited(place, sorted({item.function for item in found}))
         return Side(
             {item.word: Mapped(item.word, item.uuid, item.state, item.why, item.function, reserved.get(item.function)) for item in found},
-            tuple(sorted(set(wanted.values()) - {item.word for item in found})), limit,
+            tuple(sorted(set(wanted.values()) - {item.word for item in found})), limit, unseen,
         )  # fmt: skip
 
-    def _limited(self, place: Place, functions: Sequence[str]) -> tuple[int, Mapping[str, int]]:
-        """The account's limit, and what is reserved for functions, as of the last five minutes. Raises StepError."""
+    def _limited(self, place: Place, functions: Sequence[str]) -> tuple[tuple[int | None, Mapping[str, int]], tuple[StepError, ...]]:
+        """The account's limit, and what is reserved for functions, as of the last five minutes; and what of it was refused, which is asked
+        for again the next time. Raises StepError: no answer."""
         now, known = self.site.clock.monotonic(), self.limits.get(place.region)
-        if known is None or now - known[0] > _SLOW_SECONDS:
-            limit = int(self.aws.read(place, SETTINGS)["AccountLimit"]["ConcurrentExecutions"])
-            asked = self.aws.many([partial(self._reserved, place, name) for name in functions])
-            for answer in asked:
-                if isinstance(answer, StepError):
+        if known is not None and now - known[0] <= _SLOW_SECONDS:
+            return (known[1], known[2]), ()
+        limit, *reserved = self.aws.many([partial(self._limit, place), *(partial(self._reserved, place, name) for name in functions)])
+        refused: list[StepError] = []
+        for answer in (limit, *reserved):
+            if isinstance(answer, StepError):
+                if not isinstance(answer, Permanent):
                     raise answer
-            reserved = {name: value for name, value in zip(functions, asked, strict=True) if isinstance(value, int)}
-            known = self.limits[place.region] = (now, limit, reserved)
-        return known[1], known[2]
+                refused.append(answer)
+        whole = limit if isinstance(limit, int) else None
+        own = {name: value for name, value in zip(functions, reserved, strict=True) if isinstance(value, int)}
+        if whole is not None and not refused:
+            self.limits[place.region] = (now, whole, own)
+        return (whole, own), tuple(refused)
+
+    def _limit(self, place: Place) -> int | None:
+        return int(self.aws.read(place, SETTINGS)["AccountLimit"]["ConcurrentExecutions"])
 
     def _reserved(self, place: Place, function: str) -> int | None:
         return self.aws.read(place, CONCURRENCY, FunctionName=function).get("ReservedConcurrentExecutions")
@@ -164,8 +179,8 @@ class LambdaEventSource(AwsKind[EventSourceConfig, Side]):
         sides = {region: side for region, side in looks.items() if not isinstance(side, StepError)}
         for region, side in sides.items():
             found += self._alone(region, side)
-            limits = [other.limit for name, other in sides.items() if name != region]
-            if limits and side.limit < max(limits):
+            limits = [other.limit for name, other in sides.items() if name != region and other.limit is not None]
+            if limits and side.limit is not None and side.limit < max(limits):
                 fact = f"{region} runs at most {side.limit} functions at once, and {max(limits)} may run elsewhere"
                 fix = "aws service-quotas request-service-quota-increase --service-code lambda --quota-code L-B99A9384"
                 found.append(self.finding(Severity.WARNING, fact, fix, region))
@@ -179,6 +194,7 @@ class LambdaEventSource(AwsKind[EventSourceConfig, Side]):
         return Judged(findings=found)
 
     def _alone(self, region: str, side: Side) -> Iterator[Finding]:
+        yield from (self.hidden(region, error) for error in {error.message: error for error in side.unseen}.values())
         for word in side.absent:
             fact = f"{word}: no event source mapping {self.config.regions[region].mappings[word]} in {region}"
             yield self.finding(Severity.ERROR, fact, "create it, or correct the UUID", region)
@@ -207,7 +223,7 @@ class LambdaEventSource(AwsKind[EventSourceConfig, Side]):
             uses=[Use(call, region, arns, tried=optional) for call in (GET, UPDATE)],
             typed=_typed(place, mappings, enabled=operation.enabled), estimate=timedelta(seconds=5 if optional else 15),
             budget=timedelta(seconds=10) if optional else timedelta(minutes=5), max_attempts=1 if optional else 10, undoable=undoable,
-            optional=optional,
+            optional=optional, settles=None if optional else _SETTLES,
         )  # fmt: skip
 
 

@@ -23,12 +23,15 @@ Share = Callable[[str, int | None], int | None]
 
 
 class Group(NamedTuple):
-    """One group in one region. had: how many were ready when it was given its size at ``since``; ``most``: its owner allows no more."""
+    """One group in one region. had: how many were ready when it was given its size at ``since``; ``least``, ``most``: its owner allows no
+    fewer, and no more. leaving: how many were taken away then, and go on for a while."""
 
     desired: int
     had: int
     since: float
     most: int | None = None
+    least: int = 0
+    leaving: int = 0
 
 
 class Groups(Sort):
@@ -36,7 +39,7 @@ class Groups(Sort):
 
     sizes: by region and the runbook's word. each: seconds until the first of what was asked for is ready. no_room: by region, until when
     AWS has none left. zones: by region, in how many availability zones it starts something. seen: by region, what it had when somebody
-    looked last, kept outside of it.
+    looked last, kept outside of it. writers: its members write; a planned move takes them down.
     """
 
     looked = True
@@ -45,9 +48,10 @@ class Groups(Sort):
 
     def __init__(
         self, world: World, name: str, home: str, words: Sequence[str], regions: Sequence[str], *, size: int, resting: int, each: float,
-        wanted: Share, zones: int = 2, stand_by: int | None = None,
+        wanted: Share, zones: int = 2, stand_by: int | None = None, writers: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(world, name, regions)
+        self.writers = writers
         self.words, self.each, self.wanted, self.least_zones, self.stand_by = tuple(words), each, wanted, zones, stand_by
         self.sizes = {
             region: {word: Group(count, count, 0.0) for word in words}
@@ -71,6 +75,16 @@ class Groups(Sort):
         come = 0 if now < begun + took else 1 + math.floor((now - begun - took) / (took / 10 + 0.1))
         return min(group.desired, group.had + come)
 
+    def running(self, region: str, word: str) -> int:
+        """How many run, those included that are stopping: they write until they are gone."""
+        group = self.sizes[region][word]
+        going = self.world.regions[region].alive and self.world.now < group.since + self.each * self._pace / 3
+        return self.ready(region, word) + (group.leaving if going else 0)
+
+    def frozen(self, region: str) -> bool:
+        """Nothing is to run there, and nothing does."""
+        return not any(self.desired(region).values()) and not any(self.running(region, word) for word in self.words)
+
     def idle(self, region: str) -> str:
         """A group that has nothing ready; empty: each has."""
         return next((word for word in self.words if self.ready(region, word) == 0), "")
@@ -84,15 +98,26 @@ class Groups(Sort):
         for word, size in sizes.items():
             group = self.sizes[region][word]
             if group.desired != size:
-                self.sizes[region][word] = Group(size, min(self.ready(region, word), size), self.world.now, group.most)
+                ready = self.ready(region, word)
+                leaving = max(0, self.running(region, word) - size)
+                self.sizes[region][word] = Group(size, min(ready, size), self.world.now, group.most, group.least, leaving)
 
     def desired(self, region: str) -> dict[str, int]:
         """By the runbook's word."""
         return {word: group.desired for word, group in self.sizes[region].items()}
 
+    def keep(self, region: str) -> None:
+        """What a region has is kept outside of it; what a planned move took down, as it was before."""
+        self.seen[region] = self.before_freeze(region, self.desired(region))
+
+    def before_freeze(self, region: str, sizes: Mapping[str, int]) -> dict[str, int]:
+        """Sizes with those last seen of groups that have none."""
+        known = self.seen.get(region, {}) if self.writers else {}
+        return {word: size or known.get(word, 0) for word, size in sizes.items()}
+
     def look(self, region: str) -> Told:
         """Sizes, and how many are ready. What was seen is kept."""
-        self.seen[region] = self.desired(region)
+        self.keep(region)
         return Told(None, {word: (group.desired, self.ready(region, word), group.most) for word, group in self.sizes[region].items()})
 
     def findings(self, told: Answers) -> Sequence[Finding]:
@@ -103,6 +128,11 @@ class Groups(Sort):
                 fact = f"it starts something in {self.zones[region]} zones of {region} only, and {self.least_zones} are wanted"
                 found.append(self.finding(Severity.ERROR, fact, "give it subnets in more zones, or write zones: 1", region))
             for word, (desired, ready, _most) in item.facts.items():
+                least = self.sizes[region][word].least
+                if self.writers and least:
+                    fact = f"{word} in {region} keeps at least {least}, and a planned move takes all of them down"
+                    other = next((name for name in self.regions if name != region), None)
+                    found.append(self.finding(Severity.ERROR, fact, "lower its minimum to 0", other))
                 if ready < desired:
                     found.append(self.finding(Severity.WARNING, f"{word} in {region}: {ready} of {desired} ready", "", region))
         return found

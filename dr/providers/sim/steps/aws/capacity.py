@@ -70,7 +70,10 @@ class Scale(SimStep[Groups]):
         if context.intent is Intent.FAILOVER:
             had = self.store.seen.get(self.source, {})
         else:
-            had = self.read(self.source, "groups", lambda: self.store.desired(self.source))
+            had = self.store.before_freeze(self.source, self.read(self.source, "groups", lambda: self.store.desired(self.source)))
+        frozen = _found(context, self.component, self.source, frozen=True)
+        if frozen is not None:
+            had = {**had, **{word: size for word, size in frozen.before.items() if size}}
         return {word: self.store.wanted(word, had.get(word)) for word in self.store.words}
 
     def _wanted(self, now: Mapping[str, int], sizes: Mapping[str, int | None]) -> tuple[dict[str, int], list[str]]:
@@ -94,21 +97,71 @@ class Scale(SimStep[Groups]):
         )  # fmt: skip
 
     def _before(self, context: AttemptContext) -> Sized | None:
-        own = (item for item in context.evidence if isinstance(item, Sized))
-        return next((item for item in own if (item.component, item.region) == (self.component, self.target)), None)
+        return _found(context, self.component, self.target, frozen=False)
+
+
+class Freeze(SimStep[Groups]):
+    """Nothing of a group that writes is there in the region that is left."""
+
+    def observe(self, context: AttemptContext) -> Seen:
+        """DONE where nothing is there. BLOCKED: something keeps some of it."""
+        now = self.read(self.source, "groups", lambda: self.store.desired(self.source))
+        stays = [f"{word}: it keeps at least {group.least}" for word, group in self.store.sizes[self.source].items() if group.least]
+        if stays:
+            return Seen(Look.BLOCKED, f"{'; '.join(stays)} (try: lower its minimum to 0)")
+        if self._frozen():
+            return Seen(Look.DONE, f"nothing in {self.source}")
+        if self._before(context) is not None:
+            return Seen(Look.NEEDED)
+        fact = Sized(component=self.component, region=self.source, before=now, wanted=dict.fromkeys(now, 0))
+        return Seen(Look.NEEDED, evidence=(fact,))
+
+    def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
+        """Takes those groups down to none that are to have some. What they had is kept first."""
+        now = self.read(self.source, "groups", lambda: self.store.desired(self.source))
+        some = {word: size for word, size in now.items() if size}
+        if some:
+            self.store.keep(self.source)
+            self.do(context, self.source, "freeze", lambda: self.store.resize(self.source, dict.fromkeys(some, 0)), seconds=_CALL)
+        return tuple(Note(text=f"{word} in {self.source}: {size} → 0") for word, size in some.items())
+
+    def verify(self, context: AttemptContext) -> Seen:
+        """DONE once nothing is there, what is stopping included."""
+        return Seen(Look.DONE) if self._frozen() else Seen(Look.NEEDED, "some are there still")
+
+    def undo(self, context: AttemptContext) -> None:
+        """What they had before this run; a size that somebody gave them since is left alone."""
+        kept = self._before(context)
+        now = self.read(self.source, "groups", lambda: self.store.desired(self.source))
+        back = {} if kept is None else {word: kept.before[word] for word, size in now.items() if size == 0 and kept.before.get(word)}
+        if back:
+            self.do(context, self.source, "unfreeze", lambda: self.store.resize(self.source, back), seconds=_CALL)
+
+    def _frozen(self) -> bool:
+        return self.read(self.source, "running", lambda: self.store.frozen(self.source))
+
+    def _before(self, context: AttemptContext) -> Sized | None:
+        return _found(context, self.component, self.source, frozen=True)
+
+
+def _found(context: AttemptContext, component: str, region: str, *, frozen: bool) -> Sized | None:
+    """What this run found first in a region, before it took groups down there, or gave them more."""
+    own = (item for item in context.evidence if isinstance(item, Sized) and (item.component, item.region) == (component, region))
+    return next((item for item in own if frozen is not any(item.wanted.values())), None)
 
 
 class StandBy(SimStep[Groups]):
-    """A region that came back and only stands by has as many as it needs for that. Never scales up."""
+    """A region that came back and only stands by has as many as it needs for that. Never scales up, but for writers that have none: a
+    planned move took them down."""
 
     def observe(self, context: AttemptContext) -> Seen:
         """BLOCKED while the region that leads has nothing ready: then this one may be all there is."""
-        more = self._more()
-        if not more:
+        wrong = self._wrong()
+        if not wrong:
             return Seen(Look.DONE)
         store = self.store
         idle = [
-            word for word in more
+            word for word, size in wrong.items() if store.sizes[self.source][word].desired > size
             if store.ready(self.source, word) and not self.read(self.target, "ready", partial(store.ready, self.target, word))
         ]  # fmt: skip
         if idle:
@@ -117,19 +170,21 @@ class StandBy(SimStep[Groups]):
         return Seen(Look.NEEDED)
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """Gives those groups a smaller size that have more."""
-        more = self._more()
-        self.do(context, self.source, "stand-by", lambda: self.store.resize(self.source, more), seconds=_CALL)
-        return tuple(Note(text=f"{word} in {self.source}: stands by with {size}") for word, size in more.items())
+        """Gives those groups a smaller size that have more, and theirs to those that were taken down."""
+        wrong = self._wrong()
+        self.do(context, self.source, "stand-by", lambda: self.store.resize(self.source, wrong), seconds=_CALL)
+        return tuple(Note(text=f"{word} in {self.source}: stands by with {size}") for word, size in wrong.items())
 
     def verify(self, context: AttemptContext) -> Seen:
         """DONE once AWS has taken it."""
-        return Seen(Look.NEEDED if self._more() else Look.DONE)
+        return Seen(Look.NEEDED if self._wrong() else Look.DONE)
 
-    def _more(self) -> dict[str, int]:
+    def _wrong(self) -> dict[str, int]:
         rests = self.store.stand_by
         now = self.read(self.source, "groups", lambda: self.store.desired(self.source))
-        return {} if rests is None else {word: rests for word, size in now.items() if size > rests}
+        if rests is None:
+            return {}
+        return {word: rests for word, size in now.items() if size > rests or (self.store.writers and size == 0 < rests)}
 
 
 class Switch(SimStep[Mappings]):
@@ -214,7 +269,7 @@ class SwitchLost(Switch):
 
 def groups(name: str, verb: Verb, intent: Intent) -> type[SimStep[Groups]]:
     """The operation of a step of capacity."""
-    return StandBy if verb is Verb.STAND_BY else Scale
+    return {Verb.STAND_BY: StandBy, Verb.FREEZE: Freeze}.get(verb, Scale)
 
 
 def mappings(name: str, verb: Verb, intent: Intent) -> type[SimStep[Mappings]]:
