@@ -57,9 +57,21 @@ def test_a_region_is_lost_and_everything_moves_and_comes_back(world: Cloud) -> N
     assert said.code == 0, said.out[-3000:] + said.err
     dimensions = {"DBClusterIdentifier": world.platform.clusters[0]}
     world.emulator.set_metric(A, "AWS/RDS", "AuroraGlobalDBReplicationLag", dimensions, 90.0, "Milliseconds")
+    assert (agents(world, A), agents(world, B)) == (1, 4), "what stands by"
     said = world.dr("failback", str(world.runbook), "--yes", "--json")
     assert said.code == 0, said.out[-3000:] + said.err
     assert world.writer() == A
+    assert (agents(world, A), agents(world, B)) == (4, 0), "they write: none was left before the logs were drained"
+    said = world.dr("reprotect", str(world.runbook), "--yes", "--json")
+    assert said.code == 0, said.out[-3000:] + said.err
+    assert (agents(world, A), agents(world, B)) == (4, 1)
+
+
+def agents(world: Cloud, region: str) -> int:
+    """How many there are to be."""
+    scaling = world.emulator.client("autoscaling", region)
+    [group] = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[world.platform.group])["AutoScalingGroups"]
+    return int(group["DesiredCapacity"])
 
 
 def test_killed_and_resumed_on_another_machine(world: Cloud) -> None:

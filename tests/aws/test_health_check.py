@@ -132,8 +132,9 @@ def test_forced_unhealthy_is_both_settings_in_one_call_never_one_alone(rig: Rig,
     redirect.operation.undo(rig.context(redirect, Intent.FAILOVER))
     assert made.both(check) == (False, False)
     assert "--disabled --inverted" in redirect.spec.by_hand and "control plane in us-east-1" in facts(traffic.view(), Severity.WARNING)
-    assert {(touch.plane, touch.region) for touch in redirect.spec.touches} == {("control", "us-east-1")}
-    assert all("switch in the other region" in touch.instead for touch in redirect.spec.touches)
+    edits = [touch for touch in redirect.spec.touches if touch.service != "sts"]
+    assert {(touch.plane, touch.region) for touch in edits} == {("control", "us-east-1")}
+    assert all("switch in the other region" in touch.instead for touch in edits)
 
 
 def test_an_edit_carries_the_version_that_it_read(tmp_path: Path) -> None:
@@ -173,7 +174,7 @@ def test_an_object_is_flipped_without_us_east_1_and_without_the_lost_region(rig:
     assert rig.perform(redirect, Intent.FAILOVER).look is Look.DONE
     assert rig.clock.monotonic() - began < 5.0
     assert made.says() == "AWAY"
-    assert {(touch.service, touch.plane, touch.region) for touch in redirect.spec.touches} == {("s3", "data", "west")}
+    assert {(touch.service, touch.plane, touch.region) for touch in redirect.spec.touches if not touch.tried} == {("s3", "data", "west")}
     view = traffic.view()
     assert led(view) == "west" and "could not be looked at" in facts(view, Severity.WARNING)
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from dr.errors import Transient
+from dr.model.evidence import Note
 from dr.model.words import Intent, Severity, Verb
 from dr.ports import Look
 from dr.providers.aws.aurora import AuroraGlobalDatabase
@@ -121,3 +126,77 @@ def test_a_replica_is_promoted_though_cloudwatch_is_ill(rig: Rig, emulator: Emul
         assert rig.perform(rig.step(kind, Intent.FAILOVER, Verb.PROMOTE), Intent.FAILOVER).look is Look.DONE
     finally:
         emulator.clear_faults()
+
+
+# --- is the writer's word enough? -------------------------------------------------------------------------------------
+
+WORDS = [
+    ("available", Look.DONE, ""), ("backing-up", Look.DONE, ""), ("failing-over", Look.NEEDED, "failing-over"),
+    ("promoting", Look.NEEDED, "promoting"), ("inaccessible-encryption-credentials", Look.BLOCKED, "aws kms enable-key"),
+    ("stopped", Look.BLOCKED, "aws rds start-db-"), ("incompatible-parameters", Look.BLOCKED, "aws rds describe-events"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("which", ["cluster", "instance"])
+@pytest.mark.parametrize(("status", "look", "told"), WORDS)
+def test_a_writer_without_sql_is_believed_only_where_it_serves(
+    rig: Rig, emulator: Emulator, which: str, status: str, look: Look, told: str
+) -> None:
+    """It is the writer in any case. What passes is waited for, what does not is told with the next step; nothing is written."""
+    clusters = Clusters(emulator)
+    aurora = rig.make(AuroraGlobalDatabase, "metadata-db", clusters.settings())
+    assert rig.perform(rig.step(aurora, Intent.FAILOVER, Verb.PROMOTE), Intent.FAILOVER).look is Look.DONE
+    name = clusters.clusters["west"]
+    set_status(emulator, name if which == "cluster" else f"{name}-1", status)
+    verify = rig.step(aurora, Intent.FAILOVER, Verb.VERIFY_INSIDE)
+    context = rig.context(verify, Intent.FAILOVER)
+    emulator.clear_calls()
+    seen = verify.operation.observe(context)
+    assert (seen.look, [type(item) for item in seen.evidence]) == (look, [Note] if look is Look.DONE else [])
+    assert told in seen.reason and (look is not Look.BLOCKED or f"--region {CODES['west']}" in seen.reason)
+    assert not rig.undeclared([verify], emulator.calls())
+    if look is Look.NEEDED:
+        assert verify.operation.act(context) == () and verify.operation.verify(context).look is Look.NEEDED
+        set_status(emulator, name if which == "cluster" else f"{name}-1", "available")
+        assert verify.operation.verify(context).look is Look.DONE
+
+
+# --- what a person checks ---------------------------------------------------------------------------------------------
+
+FAKE = """#!/bin/sh
+case "$*" in
+*describe-global-clusters*) echo "$WRITER" ;;
+*ReadReplicaSource*) echo "$SOURCE" ;;
+*) printf "$STATUS\\n" ;;
+esac
+"""
+"""An ``aws`` that says what its environment has."""
+
+
+def typed(folder: Path, command: str, **said: str) -> bool:
+    """Whether a check of a person ends well where AWS says this."""
+    (folder / "aws").write_text(FAKE)
+    (folder / "aws").chmod(0o755)
+    return subprocess.run(["bash", "-c", command], env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", **said}).returncode == 0
+
+
+@pytest.mark.parametrize("status", [*sorted(SERVING), *sorted(PASSING), "stopped", "not-available", "storage-full"])
+def test_a_person_takes_for_ready_what_the_step_takes_for_ready(rig: Rig, emulator: Emulator, tmp_path: Path, status: str) -> None:
+    """The checks of people, on clusters and on instances, hold in the very statuses in which the steps are done."""
+    aurora = rig.make(AuroraGlobalDatabase, "metadata-db", {
+        "global_cluster": "g", "regions": {name: {"cluster": name, "instance_class": "db.r6g.large", "instances": 2} for name in CODES},
+    })  # fmt: skip
+    replica = rig.make(RdsReadReplica, "other-db", {"regions": {name: {"instance": name} for name in CODES}})
+    serves = status in SERVING
+    for kind, name, intent, said in (
+        (aurora, "prepare", Intent.FAILOVER, {}), (aurora, "promote", Intent.FAILOVER, {"WRITER": "True"}),
+        (aurora, "verify-inside", Intent.FAILOVER, {"WRITER": "True"}), (aurora, "follow", Intent.REPROTECT, {"WRITER": "False"}),
+        (replica, "prepare", Intent.FAILOVER, {}), (replica, "promote", Intent.FAILOVER, {"SOURCE": "None"}),
+        (replica, "follow", Intent.REPROTECT, {"SOURCE": "arn:aws:rds:us-west-2:1:db:west"}),
+    ):  # fmt: skip
+        check = rig.step(kind, intent, name).spec.check_by_hand
+        assert typed(tmp_path, check, STATUS=status, **said) is serves, (kind.name, name)
+        if said:
+            assert not typed(tmp_path, check, STATUS="available", **dict.fromkeys(said, "?")), (kind.name, name)
+    both = rig.step(aurora, Intent.FAILOVER, "add-instances").spec.check_by_hand
+    assert typed(tmp_path, both, STATUS=f"{status}\\navailable") is serves and not typed(tmp_path, both, STATUS="available")

@@ -585,8 +585,9 @@ def test_a_drain_ends_although_somebody_writes_on(pair: Pair, rig: Rig, bucket: 
     """Whoever nothing freezes: what they write after the first comparison is on its way by the rule, and no part of this proof."""
     drain = rig.step(bucket, Intent.SWITCHOVER, Verb.DRAIN)
     context = rig.context(drain, Intent.SWITCHOVER)
-    emulator.control("fail_replication", bucket=pair.bucket("east"), keys="stuck*")
-    pair.put("east", "stuck")
+    pair.client("east").delete_bucket_replication(Bucket=pair.bucket("east"))
+    pair.put("east", "stuck")  # no rule sends it: nobody gave it up
+    pair.replicate("east")
     drain.operation.act(context)
     until(lambda: "stuck" in drain.operation.verify(context).reason, rig)
     emulator.control("fail_replication", bucket=pair.bucket("east"), keys="busy*")
@@ -595,3 +596,94 @@ def test_a_drain_ends_although_somebody_writes_on(pair: Pair, rig: Rig, bucket: 
     until(lambda: drain.operation.verify(context).look is Look.DONE, rig)
     emulator.control("fail_replication", bucket=pair.bucket("east"), keys="")
     assert "busy 1" not in pair.keys("west")
+
+
+# --- what S3 gave up a moment ago
+
+
+def gave_up(pair: Pair, rig: Rig, emulator: Emulator, *keys: str) -> None:
+    """Objects of east that failed to replicate just now; what comes later is sent again."""
+    emulator.control("fail_replication", bucket=pair.bucket("east"), keys="lost*")
+    for key in keys:
+        pair.put("east", key)
+        until(partial(lambda key: pair.status("east", key) == "FAILED", key), rig)
+    emulator.control("fail_replication", bucket=pair.bucket("east"), keys="")
+
+
+def test_what_failed_a_moment_ago_is_brought_over_before_the_freeze(pair: Pair, rig: Rig, bucket: S3Bucket, emulator: Emulator) -> None:
+    """It is younger than what is on its way by itself, and never arrives by itself. What is on its way is left to the rule."""
+    gave_up(pair, rig, emulator, "lost 1", "lost 2")
+    emulator.control("hold_replication", bucket=pair.bucket("east"), held=True)
+    pair.put("east", "on its way")
+    bring = rig.step(bucket, Intent.SWITCHOVER, "bring")
+    seen = bring.operation.observe(rig.context(bring, Intent.SWITCHOVER))
+    emulator.control("hold_replication", bucket=pair.bucket("east"), held=False)
+    assert seen.look is Look.NEEDED and "2 objects of east, lost 1 among them" in seen.reason
+    emulator.clear_calls()
+    assert rig.perform(bring, Intent.SWITCHOVER).look is Look.DONE
+    assert {"lost 1", "lost 2"} <= pair.keys("west")
+    assert len(emulator.calls("s3control", "CreateJob")) == 1 and not rig.undeclared([bring], emulator.calls())
+
+
+@pytest.mark.parametrize("quiet", [False, True], ids=["listed", "nothing-pending"])
+def test_a_drain_sends_what_failed_and_never_calls_it_drained(
+    pair: Pair, rig: Rig, bucket: S3Bucket, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, quiet: bool
+) -> None:
+    """What failed is not pending: S3's word that nothing is says nothing of it. The next attempt sends it, and waits for the job."""
+    gave_up(pair, rig, emulator, "lost 1")
+    later_on = datetime.now(UTC) + timedelta(hours=1)
+    monkeypatch.setattr(bucket.looker, "pending_at", lambda place: (0, later_on) if quiet else None)
+    drain = rig.step(bucket, Intent.SWITCHOVER, Verb.DRAIN)
+    emulator.clear_calls()
+    with pytest.raises(Transient, match="gave up replicating lost 1 of east"):
+        rig.perform(drain, Intent.SWITCHOVER)
+    assert not emulator.calls("s3control", "CreateJob") and not any(isinstance(item, RecoveryPoint) for item in rig.evidence)
+    assert rig.perform(drain, Intent.SWITCHOVER, number=2).look is Look.DONE
+    assert "lost 1" in pair.keys("west") and len(emulator.calls("s3control", "CreateJob")) == 1
+    assert not rig.undeclared([drain], emulator.calls())
+
+
+def test_a_job_that_sends_it_in_vain_says_so(pair: Pair, rig: Rig, bucket: S3Bucket, emulator: Emulator) -> None:
+    """The role may not, or the key is gone: a person is told, with the keys."""
+    gave_up(pair, rig, emulator, "lost 1")
+    drain = rig.step(bucket, Intent.SWITCHOVER, Verb.DRAIN)
+    with pytest.raises(Transient):
+        rig.perform(drain, Intent.SWITCHOVER)
+    emulator.control("fail_replication", bucket=pair.bucket("east"), keys="lost*")
+    seen = rig.perform(drain, Intent.SWITCHOVER, number=2)
+    emulator.control("fail_replication", bucket=pair.bucket("east"), keys="")
+    assert seen.look is Look.BLOCKED and "1 of 1 objects of east could not be replicated: lost 1" in seen.reason
+
+
+def test_without_a_role_what_failed_is_told_at_once(pair: Pair, rig: Rig, emulator: Emulator) -> None:
+    """By the step before the freeze, and by the drain: with the command that copies it."""
+    kind = rig.make(S3Bucket, "logs", {**pair.settings(), "batch_role": None})
+    gave_up(pair, rig, emulator, "lost 1")
+    for name in ("bring", Verb.DRAIN):
+        seen = rig.perform(rig.step(kind, Intent.SWITCHOVER, name), Intent.SWITCHOVER)
+        assert seen.look is Look.BLOCKED and "lost 1" in seen.reason and "no batch_role" in seen.reason
+        assert "never arrive" in seen.reason and "aws s3 cp" in seen.reason
+
+
+def test_where_it_must_not_be_asked_what_failed_is_waited_for_and_never_called_drained(
+    pair: Pair, rig: Rig, bucket: S3Bucket, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A policy from before: the permission that is missing is named."""
+    gave_up(pair, rig, emulator, "lost 1")
+    monkeypatch.setattr(bucket.looker, "pending_at", lambda place: (0, datetime.now(UTC) + timedelta(hours=1)))
+    emulator.deny("s3:GetObjectVersion")
+    drain = rig.step(bucket, Intent.SWITCHOVER, Verb.DRAIN)
+    context = rig.context(drain, Intent.SWITCHOVER)
+    drain.operation.act(context)
+    until(lambda: "allow s3:GetObjectVersion" in drain.operation.verify(context).reason, rig)
+    assert drain.operation.verify(context).look is Look.NEEDED
+
+
+def test_what_cannot_be_compared_is_drained_by_s3s_word_and_says_what_that_leaves_out(
+    pair: Pair, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many objects: nobody looks which of them S3 gave up."""
+    kind = rig.make(S3Bucket, "logs", pair.settings(inventory_objects=0))
+    monkeypatch.setattr(kind.looker, "pending_at", lambda place: (0, datetime.now(UTC) + timedelta(hours=1)))
+    seen = rig.perform(rig.step(kind, Intent.SWITCHOVER, Verb.DRAIN), Intent.SWITCHOVER)
+    assert seen.look is Look.DONE and "what S3 gave up since they were brought is not seen" in seen.reason

@@ -193,7 +193,7 @@ def test_promotion_happens_only_where_it_is_wished(rig: Rig, made: Made) -> None
     }  # fmt: skip
     release = rig.step(kind, Intent.FAILOVER, Verb.RELEASE).spec
     assert release.irreversible
-    assert [(touch.region, touch.plane) for touch in release.touches] == [("west", "control")]
+    assert [(touch.region, touch.plane) for touch in release.touches if touch.service != "sts"] == [("west", "control")]
     secrets = f"arn:aws:secretsmanager:{WEST}:123456789012:secret:{made.prefix}*"
     assert f"secretsmanager:StopReplicationToReplica on {secrets}" in release.permissions
 

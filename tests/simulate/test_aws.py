@@ -17,14 +17,16 @@ from dr.app.simulating import Setting, Theatre
 from dr.app.simulation import Studio, new_stage
 from dr.cli.typed import obey
 from dr.config.runbook import load_runbook
+from dr.engine.attempt import Attempted, attempt, take_back
 from dr.errors import EffectUnknown, Permanent, Transient
 from dr.model.evidence import Evidence
-from dr.model.words import FenceState, Intent, Known, Role, Verb
+from dr.model.words import FenceState, Intent, Known, Outcome, Role, Severity, StepState, Verb
 from dr.ports import AttemptContext, Look, Operation, Seen, Step
 from dr.providers.registry import BUILT_IN as REAL
 from dr.providers.sim.aws.aurora import GlobalDatabase
 from dr.providers.sim.aws.capacity import Groups, Mappings
 from dr.providers.sim.aws.moving import Sender
+from dr.providers.sim.aws.replica import Replica
 from dr.providers.sim.aws.traffic import EVERYWHERE, Checks, Controls, Platform, Zone
 from dr.providers.sim.aws.twoway import Buckets, GlobalTable
 from dr.providers.sim.loop import Loop
@@ -177,13 +179,15 @@ def test_a_lost_region_is_never_done(component: str) -> None:
 
 
 def test_what_is_drained_of_the_shipped_runbook_is_written_to_by_no_function_any_more() -> None:
-    """A drain says "complete": of a planned move the events are off before it."""
+    """A drain says "complete": of a planned move the events are off before it, and who writes there is taken down."""
     runbook = studio(AIRFLOW).runbook
     home, away = runbook.home, next(name for name in runbook.regions if name != runbook.home)
     plan = unseen(studio(AIRFLOW).real, Intent.SWITCHOVER, home, away)
     drains = {step.component: step.needs for step in plan.steps if step.verb is Verb.DRAIN}
     assert drains.keys() == {"sessions", "task-logs", "dags"}
     assert all("events/freeze" in needs for needs in drains.values()), drains
+    assert {name for name, needs in drains.items() if "webservers/freeze" in needs} == {"sessions", "task-logs"}
+    assert {name for name, needs in drains.items() if "agents/freeze" in needs} == {"task-logs"}
 
 
 # --- behaviour over time ------------------------------------------------------------------------------------------------
@@ -352,6 +356,23 @@ def test_capacity_comes_one_after_the_other_and_not_while_there_is_none() -> Non
     assert groups.ready("west", "web") == 2
 
 
+def test_what_is_taken_down_runs_on_for_a_while_and_is_not_forgotten() -> None:
+    world = new_world()
+    groups = put(world, lambda made: Groups(
+        made, "g", "east", ["web"], ("east", "west"), size=6, resting=1, each=60.0, wanted=lambda _word, primary: primary, writers=True
+    ))  # fmt: skip
+    groups.look("east")
+    groups.resize("east", {"web": 0})
+    assert (groups.ready("east", "web"), groups.running("east", "web"), groups.frozen("east")) == (0, 6, False), "it has got its signal"
+    run(world, 60.0)
+    assert groups.frozen("east")
+    groups.look("east")
+    assert groups.seen["east"] == {"web": 6}
+    groups.resize("east", {"web": 2})
+    groups.look("east")
+    assert groups.seen["east"] == {"web": 2}
+
+
 def test_event_sources_are_on_their_way_before_they_are_there() -> None:
     world = new_world()
     events = put(world, lambda made: Mappings(made, "e", "east", {"east": ("hooks",), "west": ("hooks",)}))
@@ -382,6 +403,190 @@ def test_both_sides_take_writes_and_a_lost_one_sends_what_it_had_not_sent_once_i
     world.bring_back("east")
     run(world, 60.0)
     assert store.arrived("east", "west") > world.now - 5.0 and store.arrived("west", "east") > world.now - 5.0
+
+
+# --- single steps -------------------------------------------------------------------------------------------------------
+
+
+def step_of(stand: SimStand, component: str, name: str, intent: Intent) -> tuple[Step, AttemptContext]:
+    """A step from east to west, and an attempt of it."""
+    steps = {step.spec.id: step for step in stand.kinds[component].steps(intent, "east", "west")}
+    step = steps[f"{component}/{name}"]
+    return step, Walk(stand)._context(step, intent, "east", "west", ())
+
+
+def test_a_writer_that_does_not_serve_is_waited_for_or_told(stand: SimStand) -> None:
+    """RDS says that it is the writer in any case; a server that is down is started again, one that was stopped is not."""
+    store = stand.world.stores["metadata-db"]
+    assert isinstance(store, GlobalDatabase) and not store.sql
+    store.begin("failover", "west", 30.0, BY)
+    stand.pass_time(40.0)
+    step, context = step_of(stand, "metadata-db", "verify-inside", Intent.FAILOVER)
+    west = store.copies["west"]
+    for up, stopped, look in ((True, False, Look.DONE), (False, False, Look.NEEDED), (False, True, Look.BLOCKED)):
+        west.up, west.fenced = up, stopped
+        seen = stand.run(lambda: step.operation.observe(context))
+        assert seen.look is look and bool(seen.evidence) is up, seen
+    west.fenced = False
+    assert stand.run(lambda: step.operation.act(context)) == ()
+    assert stand.run(lambda: step.operation.verify(context)).look is Look.NEEDED
+    west.up = True
+    assert stand.run(lambda: step.operation.verify(context)).look is Look.DONE
+
+
+@pytest.mark.parametrize("component", ["metadata-db", "orders"])
+def test_a_secondary_that_is_busy_is_waited_for(component: str, stand: SimStand) -> None:
+    """As the real kinds do: only what needs a person blocks."""
+    store = stand.world.stores[component]
+    assert isinstance(store, (GlobalDatabase, Replica))
+    step, context = step_of(stand, component, "prepare", Intent.FAILOVER)
+    west = store.copies["west"]
+    for up, stopped, look in ((True, False, Look.DONE), (False, False, Look.NEEDED)):
+        west.up, west.fenced = up, stopped
+        assert stand.run(lambda: step.operation.observe(context)).look is look
+    assert stand.run(lambda: step.operation.act(context)) == ()
+    assert stand.run(lambda: step.operation.verify(context)).look is Look.NEEDED
+
+
+def failed_files(stand: SimStand) -> Buckets:
+    """S3 gave up a few objects of east a moment ago."""
+    store = stand.world.stores["files"]
+    assert isinstance(store, Buckets)
+    stand.pass_time(60.0)
+    now = stand.world.now
+    store.fail("east", "west", now - 20.0, now - 10.0)
+    stand.pass_time(5.0)
+    return store
+
+
+def test_what_failed_a_moment_ago_is_brought_over_before_the_freeze(stand: SimStand) -> None:
+    """It never arrives by itself, however lately it was written; what is only late is left to the rule."""
+    step, context = step_of(stand, "files", "bring", Intent.SWITCHOVER)
+    assert stand.run(lambda: step.operation.observe(context)).look is Look.DONE
+    store = failed_files(stand)
+    assert store.lacks("east", "west", stand.world.now - 11.0)
+    assert stand.run(lambda: step.operation.observe(context)).look is Look.NEEDED
+    stand.run(lambda: step.operation.act(context))
+    assert stand.run(lambda: step.operation.verify(context)).look is Look.DONE
+    assert not store.lacks("east", "west", stand.world.now - 11.0)
+
+
+@pytest.mark.parametrize("batch", [True, False], ids=["role", "no-role"])
+def test_a_drain_sends_what_failed_or_says_that_it_must_not(stand: SimStand, batch: bool) -> None:
+    """At once, and not after waiting in vain for its time to pass."""
+    store = failed_files(stand)
+    store.batch = batch
+    step, context = step_of(stand, "files", "drain", Intent.SWITCHOVER)
+    stand.run(lambda: step.operation.act(context))
+    stand.pass_time(2.0)
+    if not batch:
+        seen = stand.run(lambda: step.operation.verify(context))
+        assert seen.look is Look.BLOCKED and "batch_role" in seen.reason
+        return
+    with pytest.raises(Transient, match="gave up"):
+        stand.run(lambda: step.operation.verify(context))
+    stand.run(lambda: step.operation.act(context))
+    stand.pass_time(2.0)
+    seen = stand.run(lambda: step.operation.verify(context))
+    assert seen.look is Look.DONE and seen.evidence and not store.gave_up("east", "west", 0.0, stand.world.now)
+
+
+# --- writers --------------------------------------------------------------------------------------------------------------
+
+
+def attempted(
+    stand: SimStand, component: str, verb: Verb, intent: Intent, evidence: list[Evidence]
+) -> tuple[Step, AttemptContext, Attempted]:
+    """One attempt of a step from east to west, with what was found before; what it found is added to that."""
+    steps = {step.spec.verb: step for step in stand.kinds[component].steps(intent, "east", "west")}
+    clock = stand.clock
+    context = AttemptContext(
+        run_id="run", step=steps[verb].spec, intent=intent, source="east", target="west", number=1, key="run/key", epoch=2,
+        actor="somebody", clock=clock, deadline=clock.monotonic() + 3600.0, evidence=tuple(evidence),
+    )  # fmt: skip
+    result = stand.run(lambda: attempt(steps[verb].operation, context))
+    evidence += result.evidence
+    return steps[verb], replace(context, evidence=tuple(evidence)), result
+
+
+def agents(stand: SimStand) -> Groups:
+    store = stand.world.stores["agents"]
+    assert isinstance(store, Groups)
+    return store
+
+
+def test_writers_are_taken_down_and_given_back(stand: SimStand) -> None:
+    evidence: list[Evidence] = []
+    step, context, frozen = attempted(stand, "agents", Verb.FREEZE, Intent.SWITCHOVER, evidence)
+    assert frozen.outcome is Outcome.DONE and agents(stand).frozen("east")
+    assert stand.run(lambda: take_back(step.operation, context)) is None
+    assert agents(stand).desired("east") == {"agents": 4}
+    agents(stand).resize("east", {"agents": 3})
+    assert stand.run(lambda: take_back(step.operation, context)) is None
+    assert agents(stand).desired("east") == {"agents": 3}, "somebody gave it three"
+
+
+def test_the_target_gets_what_the_source_had_before_it_was_taken_down(stand: SimStand) -> None:
+    """By the journal of the run, or by what was seen: half of four, in a planned move and in a failover after it."""
+    evidence: list[Evidence] = []
+    attempted(stand, "agents", Verb.FREEZE, Intent.SWITCHOVER, evidence)
+    agents(stand).resize("west", {"agents": 1})
+    stand.run(stand.kinds["agents"].view)
+    seen = agents(stand).seen
+    for intent, known, journal in (
+        (Intent.SWITCHOVER, {}, evidence), (Intent.SWITCHOVER, seen, []), (Intent.FAILOVER, {"east": {"agents": 0}}, evidence),
+        (Intent.FAILOVER, seen, []),
+    ):  # fmt: skip
+        agents(stand).seen = dict(known)
+        agents(stand).resize("west", {"agents": 1})
+        assert attempted(stand, "agents", Verb.SCALE, intent, list(journal))[2].outcome is Outcome.DONE
+        assert agents(stand).desired("west") == {"agents": 2}, (intent, known)
+
+
+def test_a_minimum_keeps_writers_there(stand: SimStand) -> None:
+    sizes = agents(stand).sizes["east"]
+    sizes["agents"] = sizes["agents"]._replace(least=1)
+    [finding] = stand.run(stand.kinds["agents"].view).findings
+    assert (finding.severity, finding.region, finding.fix) == (Severity.ERROR, "west", "lower its minimum to 0")
+    _, _, refused = attempted(stand, "agents", Verb.FREEZE, Intent.SWITCHOVER, [])
+    assert refused.outcome is Outcome.FAILED and not refused.acted and "keeps at least 1" in refused.reason
+
+
+def test_reprotect_gives_writers_that_have_none_what_stands_by(stand: SimStand) -> None:
+    store = stand.world.stores["nodes"]
+    assert isinstance(store, Groups) and store.stand_by == 1
+    store.resize("east", {"workers": 0})
+    assert attempted(stand, "nodes", Verb.STAND_BY, Intent.REPROTECT, [])[2].outcome is Outcome.ALREADY
+    store.writers = True
+    assert attempted(stand, "nodes", Verb.STAND_BY, Intent.REPROTECT, [])[2].outcome is Outcome.DONE
+    assert store.desired("east") == {"workers": 1}
+
+
+# --- an undo while Lambda is busy -----------------------------------------------------------------------------------------
+
+GIVEN_UP = """
+name: given-up
+runbook: {runbook}
+world: aws-emulated
+workload: {{deployments: 3, running_tasks: 0, warm_up: 30s}}
+acts:
+  - {{at: 1s, intent: switchover, to: eu-west-1, reason: maintenance, actor: lead}}
+  - {{on: events/freeze.started, after: 1s, at_once: true, command: cancel, reason: not today, actor: lead}}
+expect: {{outcome: rolled_back, runs: 1, primary: us-west-2}}
+time_limit: 30m
+"""
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_move_that_is_given_up_waits_until_lambda_can_be_asked_again(tmp_path: Path, seed: int) -> None:
+    """Disabling takes half a minute, in which enabling is refused: the move goes back all the same, and nobody is asked."""
+    path = tmp_path / "given-up.yaml"
+    path.write_text(GIVEN_UP.format(runbook=AIRFLOW))
+    report = SimDrill(path, obey, seed=seed).run()
+    [run] = report.runs
+    assert report.verdict == "passed", (run.exit_code, [(item.id, item.state, item.reason) for item in run.steps if item.reason])
+    states = {item.id: item.state for item in run.steps}
+    assert states["events/freeze"] is StepState.UNDONE, states
 
 
 # --- stories ------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ How the parts lie::
     pace.py      how often an API may be called, for all threads together
     problems.py  an error of boto3 → Transient, Permanent or EffectUnknown, with the next thing to do
     hub.py       Aws: all of it together; what kinds call; together.py: several calls at the same time
+    identity.py  whose account the credentials are, and which STS says so
     metrics.py   CloudWatch: everybody's questions of one region in one call
     kind.py      AwsKind, AwsStep: what all kinds and steps have in common; turn.py: how long a look is waited for
     typed.py     a call as a command line of aws-cli, for the day the tool is gone

@@ -15,6 +15,7 @@ from dr.model.runbook import AwsRegion, AwsRole
 from dr.ports import AttemptContext, Site
 from dr.providers.aws.calls import Call
 from dr.providers.aws.clients import Clients
+from dr.providers.aws.identity import Identity
 from dr.providers.aws.pace import Paces
 from dr.providers.aws.place import Place
 from dr.providers.aws.problems import failed, refused
@@ -29,6 +30,8 @@ Answer = Mapping[str, Any]
 
 WHO = Call("sts", "GetCallerIdentity", plane="data")
 """Whose credentials these are. Needs no permission. https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html"""
+WHO_ELSE = "nothing: where it is silent, the runbook's other regions are asked, or what the same access key was told before counts"
+"""How a step does without the STS of its region."""
 
 _CODE = re.compile(r"^[a-z]{2}(-[a-z]+)+-\d$")
 _WIDTH = 32
@@ -42,8 +45,8 @@ class Aws:
         self.site = site
         self.clients = Clients(site.clock, site.secrets)
         self._paces = Paces(site.clock)
-        self._accounts: dict[tuple[str, str, str], str] = {}
-        self._asking: dict[tuple[str, str, str], Lock] = {}
+        self.clients.elsewhere = self._elsewhere
+        self._identity = Identity(self.clients, self._who, self._elsewhere)
         self._lock = Lock()
         self._pool: ThreadPoolExecutor | None = None
         self._met: set[Place] = set()
@@ -100,6 +103,7 @@ class Aws:
         assert call.act, f"{call} only asks"
         if context is not None and not context.may_act():
             raise Permanent(f"{context.step.id}: this process may not act any more")
+        self._identity.need(place)
         from botocore.exceptions import ClientError
 
         try:
@@ -111,20 +115,31 @@ class Aws:
             raise
 
     def account(self, place: Place) -> str:
-        """Whose credentials those of a place are, 12 digits. Asked once. Raises StepError."""
-        key = (place.profile, place.code, place.role.arn if place.role else "")
-        with self._lock:
-            asking = self._asking.setdefault(key, Lock())
-        with asking:  # the others wait for the one answer
-            if key not in self._accounts:
-                self._accounts[key] = str(self._call(place._replace(account=""), WHO, {})["Account"])
-            return self._accounts[key]
+        """Whose credentials those of a place are, 12 digits. Asked once; where its own STS is silent, that of others. Raises StepError."""
+        return self._identity.account(place)
+
+    def _who(self, place: Place, through: Place | None) -> str:
+        client = self.clients.of(place, WHO.service, act=WHO.act, through=through)
+        answer = self._sent(place if through is None else through, WHO, lambda: client.get_caller_identity())
+        assert answer is not None, "an API answers"
+        return str(answer["Account"])
+
+    def _elsewhere(self, place: Place) -> Iterator[Place]:
+        """The STS of the runbook's other regions: there, where those regions' own profiles have it."""
+        codes = {place.code}
+        for region in self.site.regions:
+            with contextlib.suppress(DrError):  # no region of AWS, no such profile
+                other = self.place(region)
+                if other.code not in codes:
+                    codes.add(other.code)
+                    client = self.clients.of(other._replace(role=None), WHO.service, act=WHO.act)
+                    yield other._replace(endpoint=str(client.meta.endpoint_url))
 
     def check(self, place: Place) -> None:
         """Nothing is called where the account is another one than the runbook says; one call the first time, none where it says nothing.
 
         Raises:
-            Transient: nobody answers there. Permanent: the account is another one.
+            Transient: nobody says, neither there nor in another region of the runbook. Permanent: the account is another one.
         """
         if not place.account:
             return
@@ -135,11 +150,17 @@ class Aws:
                 hint=f"another profile, or correct regions.{place.region}.aws.account",
             )
 
+    def lost(self, place: Place) -> bool:
+        """Its own STS did not answer, and no run acts there: where it is gone, each service of it would cost a time-out, too."""
+        return self._identity.lost(place)
+
     def warm(self, place: Place, *calls: Call) -> None:
-        """Looks whose account it is, and makes the clients that some calls need. Raises as ``check``."""
-        self.check(place)
+        """Looks whose account it is, and meanwhile makes the clients that some calls need. Raises as ``check``."""
+        self._identity.need(place)
+        self.meet((place,))
         for call in calls:
             self._client(place, call)
+        self.check(place)
 
     def meet(self, places: Iterable[Place]) -> None:
         """Begins to ask whose account it is, in the background, once for each place: before anything else is made, so that the time-out

@@ -16,13 +16,13 @@ from dr.errors import DrError, StepError, Transient, UsageError
 from dr.model.by_hand import Typed
 from dr.model.evidence import Evidence
 from dr.model.lag import Beat, ComponentView, Finding, LagSample, RegionView
-from dr.model.plan import Backoff, StepSpec
+from dr.model.plan import Backoff, StepSpec, Touch
 from dr.model.runbook import KindConfig
 from dr.model.words import Intent, Known, Role, Severity, Verb
 from dr.ports import AttemptContext, Seen, Site, Step
 from dr.providers.aws.calls import Call, Use, permissions, touches
 from dr.providers.aws.config import AwsConfig
-from dr.providers.aws.hub import Answer, Aws
+from dr.providers.aws.hub import WHO, WHO_ELSE, Answer, Aws
 from dr.providers.aws.place import Place
 from dr.providers.aws.problems import is_denied, operation_of
 from dr.providers.aws.turn import Turn
@@ -56,10 +56,12 @@ class Judged:
 class AwsKind(ABC, Generic[C, T]):
     """Base of AWS kinds. A kind says how it looks at one region, what that comes to, and its steps.
 
-    Class attribute ``watched``: the calls of ``look``, each region's own. ``Config`` has a field ``regions``, by region of the runbook.
+    Class attributes: ``watched``: the calls of ``look``, each region's own. ``checked``: whose account it is is asked before its calls,
+    where the runbook names one. ``Config`` has a field ``regions``, by region of the runbook.
     """
 
     kind: ClassVar[str]
+    checked: ClassVar[bool] = True
     Config: ClassVar[type[KindConfig]]
 
     def __init__(self, name: str, config: KindConfig, needs: Sequence[str], site: Site) -> None:
@@ -145,6 +147,8 @@ class AwsKind(ABC, Generic[C, T]):
     def _look(self, place: Place, turn: Turn, seconds: float) -> T:
         """First whose account it is: a region that does not even say that needs no clients."""
         self.aws.check(place)
+        if self.aws.lost(place):
+            raise Transient(f"{WHO} in {place}: no answer", hint="is the region there? dr status RUNBOOK", late=True)
         with turn.held_up(self.site.clock, seconds):
             self._make_clients(place.region)
         return self.look(place)
@@ -229,11 +233,18 @@ class AwsKind(ABC, Generic[C, T]):
         spec = StepSpec(
             id=f"{self.name}/{name or verb}", component=self.name, kind=self.kind, verb=verb, region=region, title=title,
             needs=tuple(f"{self.name}/{need}" for need in needs), estimate=estimate, budget=budget, max_attempts=max_attempts,
-            backoff=backoff, irreversible=irreversible, undoable=undoable, optional=optional, settles=settles, touches=touches(uses),
+            backoff=backoff, irreversible=irreversible, undoable=undoable, optional=optional, settles=settles,
+            touches=(*touches(uses), *self._whose(uses)),
             permissions=permissions(uses), by_hand=typed.do, check_by_hand=typed.check,
         )  # fmt: skip
         operation.uses = tuple(uses)
         return Step(spec, operation)
+
+    def _whose(self, uses: Sequence[Use]) -> Iterator[Touch]:
+        """Whose account it is: asked of the STS of each region where something is called; the step does without, where another one says."""
+        for region in dict.fromkeys(use.region for use in uses):
+            if self.checked and region in self.places and self.places[region].account:
+                yield Touch(service=WHO.service, plane=WHO.plane, region=region, tried=True, instead=WHO_ELSE)
 
     def typed(self, place: Place, call: Call, parameters: Mapping[str, Any], *, query: str = "", text: bool = False) -> str:
         """A call as a command line."""

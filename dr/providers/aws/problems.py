@@ -71,6 +71,16 @@ def operation_of(error: StepError) -> str:
     return str(getattr(error.__cause__, "operation_name", ""))
 
 
+def is_silence(error: BotoCoreError | ClientError) -> bool:
+    """Nobody answered, or was not able to: what another endpoint of the same API may be asked instead. A refusal is an answer."""
+    from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, HTTPClientError, ProxyConnectionError
+
+    if not isinstance(error, ClientError):
+        return isinstance(error, (ConnectTimeoutError, EndpointConnectionError, ProxyConnectionError, HTTPClientError))
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    return status >= 500 or status == 429 or str(error.response.get("Error", {}).get("Code", "")) in THROTTLED
+
+
 def failed(call: Call, place: Place, error: BotoCoreError) -> StepError:
     """No answer, or the request was never made."""
     from botocore.exceptions import (

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from dr.errors import Permanent, StepError, Transient
 from dr.ports import Look
+from dr.providers.aws.place import Place
 from dr.providers.aws.problems import code_of
 
 SERVING = frozenset({
@@ -26,6 +28,20 @@ PASSING = frozenset({
     "upgrading",
 })  # fmt: skip
 """It ends by itself, soon or in some minutes."""
+_SERVING = f"'{'|'.join(sorted(SERVING))}'"
+SERVES, COUNTS = f"grep -qxE {_SERVING}", f"grep -cxE {_SERVING}"
+"""For people, behind a command that prints one status a line: whether one is there in which it serves; how many are."""
+_START = "aws rds start-db-{what} --db-{what}-identifier {name} {where}"
+_KEY_GONE = f"aws kms enable-key of the key that it is encrypted with, then {_START}"
+_FULL = "aws rds modify-db-instance --db-instance-identifier {name} --allocated-storage MORE --apply-immediately {where}"
+_AWAY = {
+    "inaccessible-encryption-credentials": _KEY_GONE,
+    "inaccessible-encryption-credentials-recoverable": _KEY_GONE,
+    "stopped": _START,
+    "stopping": f"once it is stopped: {_START}",
+    "storage-full": _FULL,
+}
+"""What a person does about a status that does not pass."""
 _STATES = frozenset({
     "InvalidDBInstanceState", "InvalidDBInstanceStateFault", "InvalidDBClusterStateFault", "InvalidGlobalClusterStateFault",
 })  # fmt: skip
@@ -36,6 +52,13 @@ def ready(status: str) -> Look:
     if status in SERVING:
         return Look.DONE
     return Look.NEEDED if status in PASSING else Look.BLOCKED
+
+
+def way_out(status: str, what: Literal["cluster", "instance"], name: str, place: Place) -> str:
+    """The next step of a person where a cluster or an instance has a status that does not pass."""
+    told = "ask why: aws rds describe-events --source-type db-{what} --source-identifier {name} --duration 1440 {where}"
+    where = f"--region {place.code}" + (f" --profile {place.profile}" if place.profile else "")
+    return _AWAY.get(status, told).format(what=what, name=name, where=where)
 
 
 @contextmanager

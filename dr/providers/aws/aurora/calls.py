@@ -68,9 +68,26 @@ ADD_INSTANCE = Call(
 """An instance for a cluster that has none. API_CreateDBInstance; DBInstanceAlreadyExists, InsufficientDBInstanceCapacity,
 InstanceQuotaExceeded, InvalidDBClusterStateFault, …"""
 
-ADD_CLUSTER = Call("rds", "CreateDBCluster", act=True, refusals=_REFUSED)
-"""A new secondary of a global database. API_CreateDBCluster; DBClusterAlreadyExistsFault, DBClusterQuotaExceededFault,
-InvalidGlobalClusterStateFault, …"""
+ADD_CLUSTER = Call(
+    "rds",
+    "CreateDBCluster",
+    act=True,
+    refusals={
+        **_REFUSED,
+        "KMSKeyNotAccessibleFault": "write regions.*.kms_key: a key of that region; dr runbook permissions then allows its use",
+        "DBSubnetGroupNotFoundFault": "the subnet group that it had is gone: write regions.*.subnet_group",
+        "DBClusterParameterGroupNotFound": "the parameter group that it had is gone: write regions.*.parameter_group",
+        "InvalidVPCNetworkStateFault": "subnet_group and security_groups must be of one VPC: correct regions.*",
+        "InvalidParameterCombination": "correct regions.*.kms_key, subnet_group, security_groups, parameter_group: the message says which",
+        "DBClusterQuotaExceededFault": "aws service-quotas request-service-quota-increase --service-code rds --quota-code L-952B80B8",
+    },
+)
+"""A new secondary of a global database. API_CreateDBCluster; DBClusterAlreadyExistsFault, DBClusterParameterGroupNotFound,
+DBClusterQuotaExceededFault, DBSubnetGroupNotFoundFault, InvalidGlobalClusterStateFault, InvalidVPCNetworkStateFault,
+KMSKeyNotAccessibleFault, …"""
+
+WITH_KEY = Call("rds", "CreateDBCluster", act=True, action="kms:CreateGrant", also=("kms:DescribeKey",))
+"""What IAM wants besides on a customer's key: https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/Overview.Encryption.Keys.html"""
 
 COPY_SNAPSHOT = Call(
     "rds",

@@ -10,7 +10,6 @@ from dr.model.by_hand import Typed
 from dr.model.words import Intent, Verb
 from dr.ports import Step
 from dr.providers.aws.aurora.calls import (
-    ADD_CLUSTER,
     ADD_INSTANCE,
     CLUSTERS,
     COPY_SNAPSHOT,
@@ -28,6 +27,7 @@ from dr.providers.aws.aurora.steps import AddInstances, Fence, Prepare, Promote,
 from dr.providers.aws.calls import Use
 from dr.providers.aws.everywhere import also
 from dr.providers.aws.metrics import GET
+from dr.providers.aws.rds_status import COUNTS, SERVES
 
 if TYPE_CHECKING:
     from dr.providers.aws.aurora.kind import AuroraGlobalDatabase
@@ -77,15 +77,21 @@ class Chains:
         )  # fmt: skip
         return f"{told} | grep -qi {wanted}"
 
+    def _status(self, region: str) -> str:
+        """Prints the status of the region's cluster."""
+        named = {"DBClusterIdentifier": self._owner.config.regions[region].cluster}
+        return self._owner.typed(self._owner.places[region], CLUSTERS, named, query="DBClusters[0].Status", text=True)
+
+    def _serves(self, region: str, writer: str) -> str:
+        """Exit status 0 where the region's cluster is the writer, or is not, and serves."""
+        return f"{self._sees(region, writer)} && {self._status(region)} | {SERVES}"
+
     def _prepare(self, source: str, target: str) -> Step:
         owner = self._owner
-        described = owner.typed(
-            owner.places[target], CLUSTERS, {"DBClusterIdentifier": owner.config.regions[target].cluster},
-            query="DBClusters[0].Status", text=True,
-        )  # fmt: skip
+        described = self._status(target)
         return owner.step(
             Verb.PREPARE, target, f"{target} is a healthy secondary", Prepare(owner, source, target),
-            uses=(*self._looks(target), Use(GET, target)), typed=Typed(described, f"{described} | grep -qx available"),
+            uses=(*self._looks(target), Use(GET, target)), typed=Typed(described, f"{described} | {SERVES}"),
             estimate=timedelta(milliseconds=500), budget=timedelta(minutes=5),
         )  # fmt: skip
 
@@ -93,7 +99,7 @@ class Chains:
         owner, settings = self._owner, self._owner.config.regions[target]
         place, name = owner.places[target], f"{settings.cluster}-dr-1"
         filters = {"Filters": [{"Name": "db-cluster-id", "Values": [settings.cluster]}]}
-        check = owner.typed(place, INSTANCES, filters, query="DBInstances[].DBInstanceStatus", text=True)
+        check = owner.typed(place, INSTANCES, filters, query="DBInstances[].[DBInstanceStatus]", text=True)  # one a line
         instances = f"arn:aws:rds:{place.code}:{owner.account(target)}:db:{settings.cluster}-dr-*"
         return owner.step(
             Verb.PREPARE, target, f"{target} has {settings.instances} instances that can write", AddInstances(owner, source, target),
@@ -101,7 +107,9 @@ class Chains:
                 Use(INSTANCES, target), Use(CLUSTERS, target, (owner.cluster_arn(target),)),
                 Use(ADD_INSTANCE, target, (instances, owner.cluster_arn(target))),
             ),
-            typed=Typed(owner.typed(place, ADD_INSTANCE, owner.instance(target, name)), f"{check} | grep -qw available"),
+            typed=Typed(
+                owner.typed(place, ADD_INSTANCE, owner.instance(target, name)), f'[ "$({check} | {COUNTS})" -ge {settings.instances} ]'
+            ),
             estimate=timedelta(seconds=1), budget=timedelta(minutes=30), needs=("prepare",), max_attempts=20,
         )  # fmt: skip
 
@@ -124,7 +132,7 @@ class Chains:
         told = (Use(CLUSTERS, source, (owner.cluster_arn(source),)),) if planned else (Use(EVENTS, target), Use(GET, target))
         return owner.step(
             Verb.PROMOTE, target, f"{target} takes writes", Promote(owner, source, target, planned=planned),
-            uses=(*self._looks(target), sent, *told), typed=Typed(owner.typed(place, call, parameters), self._sees(target, "true")),
+            uses=(*self._looks(target), sent, *told), typed=Typed(owner.typed(place, call, parameters), self._serves(target, "true")),
             estimate=timedelta(seconds=60), budget=timedelta(minutes=30), settles=_SETTLES, needs=("prepare", "fence", *after),
             irreversible=True,
             max_attempts=10 if planned else 1_000,  # what passes is waited for, but not while everybody is frozen for a planned move
@@ -137,14 +145,16 @@ class Chains:
             do = f'{owner.psql(target)} -c "CREATE TEMPORARY TABLE dr_write(n int)"'
         return owner.step(
             Verb.VERIFY_INSIDE, target, f"{target} accepted a write and gives it back", VerifyInside(owner, source, target),
-            uses=self._looks(target), typed=Typed(do, self._sees(target, "true") if sql is None else do),
+            uses=(*self._looks(target), *(() if sql is not None else (Use(INSTANCES, target),))),
+            typed=Typed(do, self._serves(target, "true") if sql is None else do),
             estimate=timedelta(milliseconds=300), budget=timedelta(minutes=10), needs=("promote",), max_attempts=60,
         )  # fmt: skip
 
     def _returned(self, source: str, target: str) -> Step:
         owner = self._owner
         return owner.step(
-            Verb.FENCE, source, f"{source} must not write any more", FenceReturned(owner, source, target), uses=self._looks(source),
+            Verb.FENCE, source, f"{source} must not write any more", FenceReturned(owner, source, target),
+            uses=(*self._looks(source), *self._looks(target)),
             typed=Typed("echo 'Aurora makes the old writer a reader by itself, once it is there again'", self._sees(source, "false")),
             estimate=timedelta(minutes=1), budget=timedelta(hours=12), max_attempts=200,
         )  # fmt: skip
@@ -167,16 +177,10 @@ class Chains:
         )  # fmt: skip
 
     def _follow(self, source: str, target: str, needs: tuple[str, ...]) -> Step:
-        owner, settings = self._owner, self._owner.config.regions[source]
-        parameters = {
-            "DBClusterIdentifier": settings.cluster, "Engine": settings.engine, "GlobalClusterIdentifier": owner.config.global_cluster,
-        }  # fmt: skip
+        owner = self._owner
         return owner.step(
             Verb.FOLLOW, source, f"{source} follows {target}", Follow(owner, source, target),
-            uses=(
-                *self._looks(target), *self._looks(source),
-                Use(ADD_CLUSTER, source, (owner.cluster_arn(source), owner.global_arn())),
-            ),
-            typed=Typed(owner.typed(owner.places[source], ADD_CLUSTER, parameters), self._sees(source, "false")),
+            uses=(*self._looks(target), *self._looks(source), *owner.anew.uses(source)),
+            typed=Typed(owner.anew.by_hand(source), self._serves(source, "false")),
             estimate=timedelta(minutes=1), budget=timedelta(hours=14), needs=needs, max_attempts=50,
         )  # fmt: skip

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from dr.model.base import Frozen
 from dr.model.runbook import SecretRef
-from dr.providers.aws.config import AwsConfig
+from dr.providers.aws.config import Arn, AwsConfig
 
 _IDENTIFIER = r"^[a-zA-Z](-?[a-zA-Z0-9])*$"
 
@@ -25,13 +25,18 @@ class RegionCluster(Frozen):
     """One region's cluster.
 
     instances: how many it must have as the writer; where it has fewer (a headless secondary), a move creates them, of ``instance_class``.
-    engine: of these instances.
+    engine: of these instances. kms_key, subnet_group, security_groups, parameter_group: of a cluster that is made anew by a re-protect,
+    because there is none any more; default: those that it had when ``dr`` saw it last.
     """
 
     cluster: str = Field(pattern=_IDENTIFIER, max_length=63)
     instances: int = Field(1, ge=1, le=16)
     instance_class: str | None = Field(None, pattern=r"^db\.[a-z0-9.]+$")
     engine: str = Field("aurora-postgresql", pattern=r"^aurora-(postgresql|mysql)$")
+    kms_key: Arn | None = None
+    subnet_group: str | None = Field(None, pattern=r"^[a-zA-Z0-9 _.-]+$", max_length=255)
+    security_groups: tuple[Annotated[str, StringConstraints(pattern=r"^sg-[0-9a-f]+$")], ...] = ()
+    parameter_group: str | None = Field(None, pattern=_IDENTIFIER, max_length=255)
 
 
 class Sql(Frozen):

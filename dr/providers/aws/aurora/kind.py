@@ -13,6 +13,7 @@ from dr.model.runbook import KindConfig
 from dr.model.words import Intent, Known, Severity
 from dr.ports import Site, Step
 from dr.providers.aws.aurora import judge
+from dr.providers.aws.aurora.anew import Anew
 from dr.providers.aws.aurora.calls import ALARMS, CLUSTERS, GLOBAL, INSTANCES, PARAMETERS
 from dr.providers.aws.aurora.chains import Chains
 from dr.providers.aws.aurora.config import AuroraConfig
@@ -45,6 +46,7 @@ class AuroraGlobalDatabase(AwsKind[AuroraConfig, Side]):
         self.apart("a global database spans two AWS regions")
         self._looker = Looker(self.aws, self.config, self.places)
         self.writer = self._writer()
+        self.anew = Anew(self)
         self._chains = Chains(self)
 
     def _writer(self) -> Writer | None:
@@ -63,11 +65,20 @@ class AuroraGlobalDatabase(AwsKind[AuroraConfig, Side]):
         """One region's side."""
         return self._looker.look(place)
 
+    def looks(self, seconds: float) -> dict[str, Side | StepError]:
+        """As the base does; what each cluster is like is kept for the day when it is gone."""
+        found = super().looks(seconds)
+        for side in found.values():
+            if isinstance(side, Side):
+                self.anew.keep(side)
+        return found
+
     def judge(self, looks: Mapping[str, Side | StepError]) -> Judged:
         """Roles by what each region says of itself, findings, and the lag that the secondary's CloudWatch has."""
         roles = {region: judge.role(side) if isinstance(side, Side) else self.away(side) for region, side in looks.items()}
         told = self._by_sql(looks)
-        found = [*judge.findings(self.name, self.config, looks), *self.silent(looks), *([told] if isinstance(told, Finding) else [])]
+        found = [*judge.findings(self.name, self.config, looks), *self.anew.findings(looks), *self.silent(looks)]
+        found += [told] if isinstance(told, Finding) else []
         for side in (look for look in looks.values() if isinstance(look, Side)):
             unasked = (side.lag, *side.settled.refused)
             found += [self.hidden(side.region, error) for error in unasked if isinstance(error, StepError)]

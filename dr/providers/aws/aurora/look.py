@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Lock
@@ -75,7 +75,7 @@ class Settled:
 class Side:
     """One region's side. whole: None: its cluster stands alone, or there is none. instances: identifier → status.
 
-    lag: None: CloudWatch has no value; an error: it did not answer, or must not."""
+    lag: None: CloudWatch has no value; an error: it did not answer, or must not. like: what another one like it would be made of."""
 
     region: str
     whole: Whole | None
@@ -88,6 +88,8 @@ class Side:
     instances: Mapping[str, str]
     lag: Value | StepError | None
     settled: Settled
+    encrypted: bool = False
+    like: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def available(self) -> int:
@@ -98,6 +100,16 @@ class Side:
     def writes(self) -> bool:
         """It is the writer of the global database, or stands alone."""
         return self.member.writer if self.member is not None else bool(self.arn)
+
+
+def like(described: Mapping[str, Any]) -> dict[str, str]:
+    """What a cluster is like, as DescribeDBClusters says it, by the words of the runbook."""
+    groups = (str(item["VpcSecurityGroupId"]) for item in described.get("VpcSecurityGroups", ()))
+    return {
+        "kms_key": str(described.get("KmsKeyId", "")) if described.get("StorageEncrypted") else "",
+        "subnet_group": str(described.get("DBSubnetGroup", "")), "security_groups": " ".join(sorted(groups)),
+        "parameter_group": str(described.get("DBClusterParameterGroup", "")),
+    }  # fmt: skip
 
 
 def questions(place: Place, cluster: str, source: Place) -> tuple[Question, ...]:
@@ -165,7 +177,7 @@ class Looker:
             arn=str(described.get("DBClusterArn", "")), status=str(described.get("Status", "")),
             version=str(described.get("EngineVersion", "")), endpoint=str(described.get("Endpoint", "")), parameter_group=group,
             instances=running, lag=value,
-            settled=self._seldom(place, group),
+            settled=self._seldom(place, group), encrypted=bool(described.get("StorageEncrypted")), like=like(described),
         )  # fmt: skip
 
     def recovery_point(self, place: Place) -> datetime | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
 
 from dr.errors import Transient
 from dr.model.evidence import Evidence, Fenced, Following, Preserved
@@ -32,7 +31,7 @@ class FenceReturned(AuroraStep):
     """The old writer came back: it must not write."""
 
     def observe(self, context: AttemptContext) -> Seen:
-        """DONE: it is a reader of the global database. BLOCKED: it writes beside the new one."""
+        """DONE: it is a reader of the global database. BLOCKED: it writes beside the new one; it is gone, and cannot be made anew."""
         whole = self.whole(self.source)
         member = whole.member(self.owner.places[self.source]) if whole is not None else None
         if member is not None and not member.writer:
@@ -41,6 +40,9 @@ class FenceReturned(AuroraStep):
             return Seen(Look.DONE, proof, (fenced,))
         name = self.owner.config.regions[self.source].cluster
         if look.cluster(self.owner.aws, self.owner.places[self.source], name) is None:
+            # said before anything is done, and not at the end of it
+            if why := self.owner.anew.lacks(self.source, self.described(self.target) or {}):
+                return Seen(Look.BLOCKED, why)
             proof = f"there is no {name} in {self.source} any more"
             return Seen(Look.DONE, proof, (Fenced(component=self.owner.name, region=self.source, state=FenceState.FENCED, proof=proof),))
         if self.owner.config.promotion is Promotion.MANAGED and whole is not None and member is not None:
@@ -123,6 +125,8 @@ class Follow(AuroraStep):
         if member is None and described is not None:
             return Seen(Look.BLOCKED, f"{self._own} in {self.source} stands alone: rename it, it keeps what only it has")
         status = str(described.get("Status")) if described is not None else "not there yet"
+        if described is None and (why := self.owner.anew.lacks(self.source, self.described(self.target) or {})):
+            return Seen(Look.BLOCKED, why)
         if member is None or member.writer or ready(status) is not Look.DONE or member.synchronization == "pending-resync":
             known = "a writer still" if member is not None and member.writer else status
             return Seen(Look.NEEDED, f"{self._own} in {self.source} is {known} {member.synchronization if member else ''}".strip())
@@ -131,19 +135,16 @@ class Follow(AuroraStep):
         return Seen(Look.DONE, evidence=(following,))
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """A new member where there is none; else Aurora is at it."""
+        """A new member where there is none, like the one that was there; else Aurora is at it."""
         whole = self.whole(self.target)
         if whole is not None and whole.member(self.owner.places[self.source]) is None:
-            self.call(context, self.source, ADD_CLUSTER, already=("DBClusterAlreadyExistsFault",), **self._new_member())
+            writer = self.described(self.target)
+            if writer is None:
+                raise Transient(f"{self.cluster} in {self.target} is not described just now", hint="wait")
+            parameters = self.owner.anew.parameters(self.source, writer)
+            self.call(context, self.source, ADD_CLUSTER, already=("DBClusterAlreadyExistsFault",), **parameters)
         return ()
 
     @cached_property
     def _own(self) -> str:
         return self.owner.config.regions[self.source].cluster
-
-    def _new_member(self) -> dict[str, Any]:
-        settings = self.owner.config.regions[self.source]
-        return {
-            "DBClusterIdentifier": settings.cluster, "Engine": settings.engine,
-            "GlobalClusterIdentifier": self.owner.config.global_cluster,
-        }  # fmt: skip

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from dr.errors import Permanent, StepError, Transient
 from dr.model.evidence import Evidence, Fenced, Note, Promoted, RecoveryPoint, WriteAccepted
@@ -14,7 +15,7 @@ from dr.providers.aws.aurora.calls import ADD_INSTANCE, EVENTS, FAILOVER, REMOVE
 from dr.providers.aws.aurora.config import Promotion
 from dr.providers.aws.aurora.look import Whole
 from dr.providers.aws.kind import AwsStep
-from dr.providers.aws.rds_status import patient, ready
+from dr.providers.aws.rds_status import patient, ready, way_out
 
 if TYPE_CHECKING:
     from dr.providers.aws.aurora.kind import AuroraGlobalDatabase
@@ -39,8 +40,11 @@ class AuroraStep(AwsStep["AuroraGlobalDatabase"]):
 
     def status(self, region: str) -> str:
         """Of a region's cluster; empty where there is none. Raises StepError."""
-        described = look.cluster(self.owner.aws, self.owner.places[region], self.owner.config.regions[region].cluster)
-        return str((described or {}).get("Status", ""))
+        return str((self.described(region) or {}).get("Status", ""))
+
+    def described(self, region: str) -> Mapping[str, Any] | None:
+        """A region's cluster; None: there is none. Raises StepError."""
+        return look.cluster(self.owner.aws, self.owner.places[region], self.owner.config.regions[region].cluster)
 
     def writes(self, region: str, whole: Whole | None) -> bool:
         """The region's cluster is the writer, or stands alone (detached). Raises StepError."""
@@ -226,22 +230,18 @@ class VerifyInside(AuroraStep):
     """The target accepted a write, committed it, and gave it back. Without ``sql`` RDS's word is all there is, and said to be so."""
 
     def observe(self, context: AttemptContext) -> Seen:
-        """DONE: a heartbeat that was written there after the promotion is there."""
+        """DONE: a heartbeat that was written there after the promotion is there. Without ``sql``: RDS says that it is the writer, and that
+        the cluster and its writer instance serve. NEEDED: something passes. BLOCKED: it needs a person."""
         writer = self.owner.writer
         if writer is None:
-            note = Note(text=f"{self.owner.name}: no sql in the runbook: that {self.target} writes is RDS's word, no write was made")
-            return (
-                Seen(Look.DONE, note.text, (note,))
-                if self.writes(self.target, self.whole(self.target))
-                else Seen(Look.BLOCKED, "no writer")
-            )
+            return self._told()
         row = writer.newest(self.target)
         return self._seen(context, row.beat_at if row is not None and row.region == self.target else None)
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """One heartbeat."""
-        assert self.owner.writer is not None
-        self.owner.writer.write(self.target)
+        """One heartbeat. Without ``sql`` nothing: what passes is waited for."""
+        if self.owner.writer is not None:
+            self.owner.writer.write(self.target)
         return ()
 
     def verify(self, context: AttemptContext) -> Seen:
@@ -253,6 +253,33 @@ class VerifyInside(AuroraStep):
         if seen.look is not Look.DONE:
             raise Transient(f"the write in {self.target} was acknowledged and is not there")
         return seen
+
+    def _told(self) -> Seen:
+        """RDS's word: a cluster that is ``failing-over`` is the writer already, and takes no writes."""
+        if not self.writes(self.target, self.whole(self.target)):
+            return Seen(Look.BLOCKED, "no writer")
+        place = self.owner.places[self.target]
+        described = look.cluster(self.owner.aws, place, self.cluster) or {}
+        status = str(described.get("Status", "gone"))
+        if ready(status) is not Look.DONE:
+            return self._busy(f"{self.cluster} in {self.target}", status, "cluster", self.cluster)
+        there = look.instances(self.owner.aws, place, self.cluster)
+        members = described.get("DBClusterMembers", ())
+        name = next((str(item["DBInstanceIdentifier"]) for item in members if item.get("IsClusterWriter")), "")
+        if not there:
+            return Seen(Look.BLOCKED, f"{self.cluster} in {self.target} has no instance: write regions.{self.target}.instance_class")
+        if name not in there:
+            return Seen(Look.NEEDED, f"{self.cluster} in {self.target} has no writer instance just now")
+        if ready(there[name]) is not Look.DONE:
+            return self._busy(f"{name}, the writer instance of {self.cluster} in {self.target},", there[name], "instance", name)
+        note = Note(text=f"{self.owner.name}: no sql in the runbook: that {self.target} writes is RDS's word, no write was made")
+        return Seen(Look.DONE, note.text, (note,))
+
+    def _busy(self, who: str, status: str, what: Literal["cluster", "instance"], name: str) -> Seen:
+        """A status that passes, or one that does not, with the next step."""
+        if ready(status) is Look.NEEDED:
+            return Seen(Look.NEEDED, f"{who} is {status}")
+        return Seen(Look.BLOCKED, f"{who} is {status}: {way_out(status, what, name, self.owner.places[self.target])}")
 
     def _seen(self, context: AttemptContext, at: datetime | None) -> Seen:
         promoted = context.found(Promoted, self.owner.name)

@@ -20,6 +20,7 @@ from dr.providers.aws.place import Place
 from dr.providers.aws.rds_replica.calls import CREATE_REPLICA, INSTANCES, MODIFY, PROMOTE
 from dr.providers.aws.rds_replica.config import ReplicaConfig
 from dr.providers.aws.rds_replica.steps import CatchUp, FenceLost, FencePlanned, Follow, Instance, Prepare, Promote, SetAside, replica_of
+from dr.providers.aws.rds_status import SERVES
 from dr.providers.regions import same_regions
 
 _MINUTES = timedelta(minutes=30)
@@ -124,7 +125,7 @@ class RdsReadReplica(AwsKind[ReplicaConfig, Side]):
         shown = self._shown(target, "DBInstanceStatus")
         return self.step(
             Verb.PREPARE, target, f"{target} is a healthy replica", Prepare(self, source, target),
-            uses=(self._seen(target), Use(GET, target)), typed=Typed(shown, f"{shown} | grep -qx available"),
+            uses=(self._seen(target), Use(GET, target)), typed=Typed(shown, f"{shown} | {SERVES}"),
             estimate=timedelta(milliseconds=300), budget=timedelta(minutes=5),
         )  # fmt: skip
 
@@ -155,7 +156,8 @@ class RdsReadReplica(AwsKind[ReplicaConfig, Side]):
         )  # fmt: skip
 
     def _promote(self, source: str, target: str, needs: Sequence[str]) -> Step:
-        check = f"{self._shown(target, 'ReadReplicaSourceDBInstanceIdentifier')} | grep -qx None"
+        alone = f"{self._shown(target, 'ReadReplicaSourceDBInstanceIdentifier')} | grep -qx None"
+        check = f"{alone} && {self._shown(target, 'DBInstanceStatus')} | {SERVES}"
         return self.step(
             Verb.PROMOTE, target, f"{target} takes writes", Promote(self, source, target),
             uses=(self._seen(target), Use(GET, target), Use(PROMOTE, target, (self.arn(target),))),
@@ -177,7 +179,8 @@ class RdsReadReplica(AwsKind[ReplicaConfig, Side]):
         )  # fmt: skip
 
     def _follow(self, source: str, target: str) -> Step:
-        check = f"{self._shown(source, 'ReadReplicaSourceDBInstanceIdentifier')} | grep -q :{self.config.regions[target].instance}"
+        follows = f"{self._shown(source, 'ReadReplicaSourceDBInstanceIdentifier')} | grep -q :{self.config.regions[target].instance}"
+        check = f"{follows} && {self._shown(source, 'DBInstanceStatus')} | {SERVES}"
         return self.step(
             Verb.FOLLOW, source, f"a new replica of {target} in {source}", Follow(self, source, target),
             uses=(self._seen(source), Use(CREATE_REPLICA, source, (self.arn(source), self.arn(target)))),

@@ -47,6 +47,7 @@ class RoutingControl(EverywhereKind[RoutingControlConfig, Look]):
     """
 
     kind: ClassVar[str] = "aws.arc-routing-control"
+    checked: ClassVar[bool] = False
     Config: ClassVar[type[KindConfig]] = RoutingControlConfig
 
     def __init__(self, *given: Any) -> None:

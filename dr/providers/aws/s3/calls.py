@@ -47,6 +47,10 @@ GET_OBJECT = Call("s3", "GetObject", plane="data", also=("s3:ListBucket",), refu
 """An object, and what came of its replication (``ReplicationStatus``). Who may not list the bucket is told AccessDenied for one that is
 not there. API_GetObject; InvalidObjectState, NoSuchKey."""
 
+HEAD = Call("s3", "HeadObject", plane="data", action="s3:GetObjectVersion", refusals=_BUCKET)
+"""What came of the replication of one version, without its contents. API_HeadObject: 404 and 403 without a word; no key is asked for
+what a bucket encrypts. https://docs.aws.amazon.com/AmazonS3/latest/userguide/replication-status.html"""
+
 BY_KEY = Call("s3", "PutObject", act=True, plane="data", action="kms:GenerateDataKey", also=("kms:Decrypt",))
 """What IAM wants besides for objects that are encrypted with a customer's key."""
 

@@ -17,6 +17,7 @@ from dr.providers.aws.s3.calls import (
     DESCRIBE_JOB,
     ENCRYPTION,
     GET_OBJECT,
+    HEAD,
     KEY,
     LIST_JOBS,
     PASS_ROLE,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from dr.providers.aws.s3.kind import S3Bucket
 
 ON_ITS_WAY = timedelta(minutes=15)
-"""What is younger is on its way by itself: the time within which Replication Time Control promises it."""
+"""What is younger is on its way by itself, unless S3 gave it up: the time within which Replication Time Control promises it."""
 _LONG = timedelta(hours=14)
 
 
@@ -83,6 +84,9 @@ class Chains:
     def _lists(self, *regions: str) -> tuple[Use, ...]:
         return tuple(Use(VERSIONS, region, (self._owner.arn(region),)) for region in regions)
 
+    def _heads(self, region: str) -> Use:
+        return Use(HEAD, region, (f"{self._owner.arn(region)}/*",))
+
     def _jobs(self, region: str) -> tuple[Use, ...]:
         owner = self._owner
         if owner.config.batch_role is None:
@@ -108,7 +112,7 @@ class Chains:
         bring = Bring(owner, source, target, old=target, leading=source, both=False, younger=ON_ITS_WAY)
         return owner.step(
             Verb.PREPARE, target, f"nothing of {source} was left out of {target}", bring, name="bring",
-            uses=(*self._lists(source, target), *self._jobs(source)), typed=owner.by_hand.brought(source, target),
+            uses=(*self._lists(source, target), self._heads(source), *self._jobs(source)), typed=owner.by_hand.brought(source, target),
             estimate=timedelta(seconds=5), budget=_LONG, needs=("prepare",), max_attempts=20,
         )  # fmt: skip
 
@@ -116,7 +120,10 @@ class Chains:
         owner = self._owner
         return owner.step(
             Verb.DRAIN, source, f"everything of {source} is in {target}", Drain(owner, source, target),
-            uses=(*self.settings(source), *self._writes(source), *self._lists(source, target), Use(GET, source)),
+            uses=(
+                *self.settings(source), *self._writes(source), *self._lists(source, target), Use(GET, source), self._heads(source),
+                *self._jobs(source),
+            ),
             typed=owner.by_hand.drained(source, target), estimate=timedelta(seconds=30), budget=timedelta(minutes=30), needs=("bring",),
             max_attempts=20,
         )  # fmt: skip

@@ -11,7 +11,8 @@ from dr.errors import Permanent, Transient
 from dr.model.base import Frozen, Moment
 from dr.ports import AttemptContext
 from dr.providers.aws.place import Place
-from dr.providers.aws.s3.calls import GET_OBJECT, NO_KEY, PUT
+from dr.providers.aws.s3.calls import GET_OBJECT, HEAD, NO_KEY, PUT
+from dr.providers.aws.s3.listing import Version
 
 if TYPE_CHECKING:
     from dr.providers.aws.s3.kind import S3Bucket
@@ -73,6 +74,15 @@ def mark(owner: S3Bucket, context: AttemptContext, region: str) -> Marker:
     made = Marker(run=context.run_id, region=region, at=context.clock.now())
     put(owner, context, region, owner.marker_key(region), made.model_dump_json().encode())
     return made
+
+
+def replication(owner: S3Bucket, region: str, item: Version) -> str:
+    """What came of sending a version out of a region: PENDING, COMPLETED, FAILED or REPLICA; empty: no rule has anything to do with it.
+
+    Raises StepError.
+    """
+    answer = owner.aws.read(owner.places[region], HEAD, Bucket=owner.bucket(region), Key=item.key, VersionId=item.version)
+    return str(answer.get("ReplicationStatus", ""))
 
 
 def put(owner: S3Bucket, context: AttemptContext, region: str, key: str, body: bytes) -> str:

@@ -12,7 +12,7 @@ from dr.model.evidence import NAMED, Accounted, Evidence, Following, Note, Prese
 from dr.ports import AttemptContext, Look, Seen
 from dr.providers.artefacts import keep_lines
 from dr.providers.aws.s3 import batch, listing, objects
-from dr.providers.aws.s3.batch import ENDED_BADLY, Job
+from dr.providers.aws.s3.batch import Job
 from dr.providers.aws.s3.listing import Difference, Version
 from dr.providers.aws.s3.steps import BucketStep
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from dr.providers.aws.s3.kind import S3Bucket
+
+_YOUNG_ASKED = 1_000
+"""Of what is on its way, so much is asked at most whether S3 gave it up, the oldest first; the drain asks again."""
 
 
 class Preserve(BucketStep):
@@ -75,7 +78,7 @@ class Bring(BucketStep):
 
     Args:
         both: what only the old side ever had is brought to the leading one, too.
-        younger: what was written so lately is on its way by itself, and does not count.
+        younger: what was written so lately is on its way by itself, and does not count, unless S3 says that it gave it up.
     """
 
     def __init__(self, owner: S3Bucket, source: str, target: str, *, old: str, leading: str, both: bool, younger: timedelta | None) -> None:
@@ -84,19 +87,25 @@ class Bring(BucketStep):
         self._jobs: dict[str, str] = {}
         self._found: Difference | None = None
         self._asked: frozenset[tuple[str, str, str]] = frozenset()
+        self._stuck: frozenset[tuple[str, str]] = frozenset()
         self._blind = False
 
     def observe(self, context: AttemptContext) -> Seen:
         """DONE: neither side lacks anything. BLOCKED: nobody may bring it."""
         self._found = self.compare(context, self._old, self._leading)
         self._blind = self._found is None
+        young = [] if self._found is None else [item for item in self._found.to_old if self._is_young(context, item)]
+        self._stuck = frozenset((item.key, item.version) for item in self.given_up(self._leading, young, _YOUNG_ASKED))
         wanted = self._wanted(context, self._found)
         if not any(wanted.values()) and not self._blind:
             return self.settled(context, {})
         if self.owner.config.batch_role is None and not self._blind:
             count = sum(map(len, wanted.values()))
             first = next(item.key for items in wanted.values() for item in items)
-            return Seen(Look.BLOCKED, f"{count} objects are missing, {first} among them, and there is no batch_role to bring them over")
+            do = self.owner.by_hand.brought(self._leading, self._old).do
+            gave_up = "; S3 gave some up, which never arrive by themselves" if self._stuck else ""
+            told = f"{count} objects are missing, {first} among them, and there is no batch_role to bring them over{gave_up}"
+            return Seen(Look.BLOCKED, f"{told}: {do}")
         if self._blind and self.owner.config.batch_role is None:
             return self.settled(context, {})
         return Seen(Look.NEEDED, self._said(wanted))
@@ -115,7 +124,7 @@ class Bring(BucketStep):
     def verify(self, context: AttemptContext) -> Seen:
         """DONE: the jobs have ended and nothing is missing any more. BLOCKED: a job failed, or objects of it."""
         jobs = {region: batch.job(self.owner, region, identifier) for region, identifier in self._jobs.items()}
-        waits = next((seen for region, job in jobs.items() if (seen := self._under_way(context, region, job)) is not None), None)
+        waits = next((seen for region, job in jobs.items() if (seen := self.waits_for(context, region, job)) is not None), None)
         if waits is not None or self._blind:
             return waits or self.settled(context, jobs)
         if jobs and self.rests(context):
@@ -126,15 +135,6 @@ class Bring(BucketStep):
     def _left(self, wanted: Mapping[str, Sequence[Version]]) -> dict[str, Sequence[Version]]:
         """Of what was to be brought. What was written meanwhile is on its way by the rule: where people write, some of it always is."""
         return {region: [item for item in items if (region, item.key, item.version) in self._asked] for region, items in wanted.items()}
-
-    def _under_way(self, context: AttemptContext, region: str, job: Job) -> Seen | None:
-        """Why a job is waited for, or is no good; None: it brought everything."""
-        if job.status in ENDED_BADLY:
-            return Seen(Look.BLOCKED, f"job {job.id} in {region} is {job.status}: {job.reason or 'no reason given'}")
-        if not job.ended:
-            context.say(f"job {job.id}: {job.status}, {job.total} objects")
-            return Seen(Look.NEEDED, f"job {job.id} in {region} is {job.status}")
-        return Seen(Look.BLOCKED, self._failed(region, job)) if job.failed else None
 
     def settled(self, context: AttemptContext, jobs: Mapping[str, Job]) -> Seen:
         """Nothing is missing."""
@@ -167,10 +167,13 @@ class Bring(BucketStep):
         if found is None:
             return {}
         wanted = {self._leading: found.to_old, self._old: found.only_old if self._both else ()}
-        if self._younger is None:
-            return dict(wanted)
-        latest = context.clock.now() - self._younger
-        return {region: [item for item in items if item.modified < latest] for region, items in wanted.items()}
+        return {
+            region: [item for item in items if not self._is_young(context, item) or (item.key, item.version) in self._stuck]
+            for region, items in wanted.items()
+        }  # fmt: skip
+
+    def _is_young(self, context: AttemptContext, item: Version) -> bool:
+        return self._younger is not None and item.modified >= context.clock.now() - self._younger
 
     def _said(self, wanted: Mapping[str, Sequence[Version]]) -> str:
         parts = [f"{len(items)} objects of {region}, {items[0].key} among them" for region, items in wanted.items() if items]
@@ -179,10 +182,6 @@ class Bring(BucketStep):
     def _text(self, jobs: Mapping[str, Job]) -> str:
         checked = f"{self._found.checked} objects compared" if self._found is not None else "not compared"
         return f"{checked}, {sum(job.total for job in jobs.values())} brought over"
-
-    def _failed(self, region: str, job: Job) -> str:
-        names = batch.failed_names(self.owner, region, job.id)
-        return f"{job.failed} of {job.total} objects of {region} could not be replicated" + (f": {', '.join(names)}" if names else "")
 
 
 class Follow(Bring):

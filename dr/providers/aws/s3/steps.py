@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
-from dr.errors import Transient
+from dr.errors import StepError, Transient
 from dr.model.evidence import Evidence, Note, RecoveryPoint, WriteAccepted
 from dr.ports import AttemptContext, Look, Seen
 from dr.providers.aws.kind import AwsStep
-from dr.providers.aws.s3 import listing, objects
+from dr.providers.aws.s3 import batch, listing, objects
+from dr.providers.aws.s3.batch import Job
 from dr.providers.aws.s3.listing import Difference, Version
 
 if TYPE_CHECKING:
     from dr.providers.aws.s3.kind import S3Bucket
 
 _MINUTE = timedelta(minutes=1)
+_ASKED = 200
+"""Objects of which it is asked together whether S3 gave them up."""
 _IN_VAIN = 3
 """Attempts of a failover to ask for settings that it can do without."""
 _REST_SECONDS, _SHARE = 2.0, 4
@@ -29,6 +33,8 @@ class BucketStep(AwsStep["S3Bucket"]):
     owner: S3Bucket
     _compared_at = -1e9
     _took = 0.0
+    _denied = False
+    """Whether S3 gave something up must not be asked."""
 
     def compare(self, context: AttemptContext, old: str, leading: str) -> Difference | None:
         """What ``old`` lacks of ``leading`` and the other way round; None: too many objects to be listed. Raises StepError."""
@@ -47,6 +53,38 @@ class BucketStep(AwsStep["S3Bucket"]):
         if sides[0] is None or sides[1] is None:
             return None
         return listing.compare(sides[1], sides[0], self.owner.config.prefix)
+
+    def given_up(self, region: str, items: Sequence[Version], most: int | None = None, *, one: bool = False) -> list[Version]:
+        """Versions of a region that S3 has given up sending: they never arrive by themselves. The oldest are asked first. What must not be
+        asked counts as on its way. Raises Transient.
+
+        Args:
+            most: how many are asked; None: all. one: no more are asked once there is one.
+        """
+        ordered, found, self._denied = sorted(items, key=lambda item: item.modified)[:most], list[Version](), False
+        for first in range(0, len(ordered), _ASKED):
+            some = ordered[first : first + _ASKED]
+            said = self.owner.aws.many([partial(objects.replication, self.owner, region, item) for item in some])
+            for error in (status for status in said if isinstance(status, Transient)):
+                raise error
+            self._denied |= any(isinstance(status, StepError) and "403" in status.message for status in said)
+            found += [item for item, status in zip(some, said, strict=True) if status == "FAILED"]
+            if found and one:
+                break
+        return found
+
+    def waits_for(self, context: AttemptContext, region: str, job: Job) -> Seen | None:
+        """Why a job is waited for, or is no good; None: it sent everything."""
+        if job.status in batch.ENDED_BADLY:
+            return Seen(Look.BLOCKED, f"job {job.id} in {region} is {job.status}: {job.reason or 'no reason given'}")
+        if not job.ended:
+            context.say(f"job {job.id}: {job.status}, {job.total} objects")
+            return Seen(Look.NEEDED, f"job {job.id} in {region} is {job.status}")
+        if not job.failed:
+            return None
+        names = batch.failed_names(self.owner, region, job.id)
+        told = f"{job.failed} of {job.total} objects of {region} could not be replicated"
+        return Seen(Look.BLOCKED, told + (f": {', '.join(names)}" if names else ""))
 
     def rests(self, context: AttemptContext) -> bool:
         """It is too early to compare again."""
@@ -79,10 +117,18 @@ class Prepare(BucketStep):
 
 class Drain(BucketStep):
     """The writers are frozen: everything that they wrote is in the target. Two proofs, whichever comes first: all that the source listed
-    then is in the target, or S3 says that nothing is pending, of a whole minute after the freeze. Where somebody writes on whom nothing
-    freezes, that is on its way by the rule, and no such moment would ever come for all of it."""
+    then is in the target, or S3 says that nothing is pending, of a whole minute after the freeze, and of nothing that it gave it up. Where
+    somebody writes on whom nothing freezes, that is on its way by the rule, and no such moment would ever come for all of it.
+
+    What S3 gave up never arrives by itself, however lately it was written: it is sent by Batch Replication, where a role for that is given.
+    """
 
     _began: datetime | None = None
+    _stuck: tuple[Version, ...] = ()
+    """What has to be sent once more, by the next attempt."""
+    _sent: frozenset[tuple[str, str]] = frozenset()
+    """What was: a job says how that went."""
+    _job = ""
     _listed: frozenset[tuple[str, str]] | None = None
     """What the first comparison after the marker found missing."""
 
@@ -94,13 +140,20 @@ class Drain(BucketStep):
         return Seen(Look.NEEDED)
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """A marker in the source: the last object that is written there, so that S3 has something to say."""
+        """A marker in the source: the last object that is written there, so that S3 has something to say. What S3 gave up is sent."""
         self._began = objects.mark(self.owner, context, self.source).at
-        return ()
+        if not self._stuck:
+            return ()
+        self._job = batch.start(self.owner, context, self.source, self._stuck)
+        self._sent |= {(item.key, item.version) for item in self._stuck}
+        return (Note(text=f"{self.owner.name}: Batch Replication {self._job} in {self.source}: {len(self._stuck)} objects"),)
 
     def verify(self, context: AttemptContext) -> Seen:
-        """DONE: proven. BLOCKED: something failed to replicate, so it will never arrive."""
-        began = self._began or context.clock.now()
+        """DONE: proven. BLOCKED: something failed to replicate, so it will never arrive. Raises Transient: the next attempt sends it."""
+        return self._marked() or self._resent(context) or self._compared(context)
+
+    def _marked(self) -> Seen | None:
+        """Why the marker is waited for, or will not arrive; None: it did."""
         written = objects.marker(self.owner, self.source)
         status = written[1] if written is not None else ""
         if status == "FAILED":
@@ -109,16 +162,44 @@ class Drain(BucketStep):
             )
         if status == "PENDING":
             return Seen(Look.NEEDED, f"the last object of {self.source} is on its way")
+        return None
+
+    def _resent(self, context: AttemptContext) -> Seen | None:
+        """Why the job is waited for, or is no good; None: there is none, or it sent everything."""
+        waits = self.waits_for(context, self.source, batch.job(self.owner, self.source, self._job)) if self._job else None
+        if waits is None:
+            self._job, self._stuck = "", ()
+        return waits
+
+    def _compared(self, context: AttemptContext) -> Seen:
+        """What is in the target."""
+        began = self._began or context.clock.now()
         pending = self.owner.looker.pending_at(self.owner.places[self.source])
-        if pending is not None and pending[0] == 0 and pending[1] - _MINUTE >= began:
-            return self._drained(context, f"nothing was pending in the minute to {pending[1]:%H:%M:%S} UTC")
-        if self.rests(context):
+        quiet = pending is not None and pending[0] == 0 and pending[1] - _MINUTE >= began
+        if not quiet and self.rests(context):
             return Seen(Look.NEEDED, "not drained yet")
         found = self.compare(context, self.target, self.source)
-        if found is not None and not (items := self._left(found)):
+        items = self._left(found) if found is not None else []
+        if found is not None and not items:
             return self._drained(context, f"{self.target} has all of the {found.checked} objects that {self.source} listed")
-        left = f"{len(items)} objects, {items[0].key} among them" if found is not None else f"pending: {pending or 'unknown'}"
-        return Seen(Look.NEEDED, f"not in {self.target}: {left}")
+        unsent = [item for item in items if (item.key, item.version) not in self._sent]
+        if failed := self.given_up(self.source, unsent, None if quiet else _ASKED, one=True):
+            return self._gave_up(failed, unsent)
+        if quiet and pending is not None and not self._denied and len(unsent) == len(items):
+            unseen = "" if found is not None else "; too many objects to compare, so what S3 gave up since they were brought is not seen"
+            return self._drained(context, f"nothing was pending in the minute to {pending[1]:%H:%M:%S} UTC{unseen}")
+        left = f"{len(items)} objects, {items[0].key} among them" if items else f"pending: {pending or 'unknown'}"
+        unasked = "; to know whether S3 gave them up, allow s3:GetObjectVersion" if self._denied else ""
+        return Seen(Look.NEEDED, f"not in {self.target}: {left}{unasked}")
+
+    def _gave_up(self, failed: Sequence[Version], unsent: Sequence[Version]) -> Seen:
+        """BLOCKED where nobody may send it; else raises Transient. All that is missing is sent then: S3 may have given up more of it."""
+        told = f"S3 gave up replicating {failed[0].key} of {self.source}, and {len(unsent) - 1} more objects are not in {self.target}"
+        by_hand = self.owner.by_hand.brought(self.source, self.target).do
+        if self.owner.config.batch_role is None:
+            return Seen(Look.BLOCKED, f"{told}: what failed never arrives by itself, and there is no batch_role to send it; {by_hand}")
+        self._stuck = tuple(unsent)
+        raise Transient(f"{told}: the next attempt sends them by Batch Replication", hint="wait")
 
     def _left(self, found: Difference) -> list[Version]:
         if self._listed is None:

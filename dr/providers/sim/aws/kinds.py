@@ -50,7 +50,8 @@ def _where(begin: Beginning) -> Callable[[str], bool]:
 
 def _bucket(begin: Beginning, name: str, component: Component) -> Sort:
     access = setting(component, "access_point") is not None
-    return Buckets(begin.world, name, begin.runbook.home, _where(begin), regions_of(component), access=access)
+    batch = setting(component, "batch_role") is not None
+    return Buckets(begin.world, name, begin.runbook.home, _where(begin), regions_of(component), access=access, batch=batch)
 
 
 def _table(begin: Beginning, name: str, component: Component) -> Sort:
@@ -92,6 +93,7 @@ def _groups(begin: Beginning, name: str, component: Component) -> Sort:
         begin.world, name, begin.runbook.home, words, tuple(config.named_regions()) if hasattr(config, "named_regions") else (), size=has,
         resting=rests, each=each, wanted=wanted, zones=setting(component, "zones", 2),
         stand_by=stand_by if isinstance(stand_by, int) else None if stand_by is None else rests,
+        writers=bool(setting(component, "writers", False)),
     )  # fmt: skip
 
 

@@ -200,11 +200,13 @@ class Moving(Database):
         return Told(RegionView(role=Role.PRIMARY if copy.primary else Role.SECONDARY, reason=self.status(region, plain="")))
 
     def status(self, region: str, plain: str = "available") -> str:
-        """In a word, as RDS says it."""
+        """In a word, as RDS says it. What is down or hangs RDS starts again by itself; what was stopped on purpose stays so."""
         copy = self.copies[region]
         if self.move is not None and region in (self.move.target, self.move.stops):
             return {"switchover": "switching-over", "failover": "failing-over"}.get(self.move.how, "modifying")
-        return plain if copy.up and not copy.frozen else "stopped"
+        if copy.up and not copy.frozen:
+            return plain
+        return "stopped" if copy.fenced else "rebooting"
 
     def there(self, region: str) -> None:
         """Raises Transient where its server does not answer: SQL only; RDS itself always does."""

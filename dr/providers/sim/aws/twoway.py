@@ -110,12 +110,21 @@ class Buckets(TwoWay):
     """Two buckets, each with a rule that replicates to the other one.
 
     routed: where a Multi-Region Access Point in front of both leads; None: there is none. settles: when its routes hold everywhere.
+    batch: there is a role for Batch Replication.
     """
 
-    def __init__(self, world: World, name: str, home: str, where: Callable[[str], bool], regions: Sequence[str], *, access: bool) -> None:
+    def __init__(
+        self, world: World, name: str, home: str, where: Callable[[str], bool], regions: Sequence[str], *, access: bool, batch: bool = True
+    ) -> None:
         super().__init__(world, name, home, where, regions)
+        self.batch = batch
         self.routed: str | None = home if access else None
         self.settles = 0.0
+
+    def gave_up(self, one: str, other: str, since: float, before: float) -> list[Piece]:
+        """What was written in one region between two moments and failed to replicate: it never arrives by itself."""
+        gaps = [piece for gap in self.ways[one, other].gaps for piece in within([gap], since, before)]
+        return [piece for gap in gaps for piece in within(self.written[one], *gap)]
 
     def route(self, region: str) -> None:
         """All traffic to one region: both routes in one call, which hold everywhere within two minutes."""

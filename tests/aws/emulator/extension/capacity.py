@@ -7,16 +7,20 @@ Times: ``eks.nodegroup``, ``ecs.service``, ``autoscaling.instances``, ``lambda.m
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 from moto.autoscaling.models import autoscaling_backends
 from moto.ecs.models import Service, ecs_backends
 from moto.eks.models import eks_backends
 
+from tests.aws.emulator.extension.scaling import stopping
 from tests.aws.emulator.registry import after, control, later, operation
 from tests.aws.emulator.wire import ACCOUNT, Answer, Call, Refusal
 
 _held: set[str] = set()
+_lingering: set[str] = set()
+_were: dict[tuple[str, str], list[Any]] = {}
 _updates: dict[str, dict[str, Any]] = {}
 _mappings: dict[str, str] = {}
 _running: dict[tuple[str, str], int] = {}
@@ -31,9 +35,18 @@ def hold_capacity(region: str, held: bool) -> None:
         _held.discard(region)
 
 
-def _when_there_is_room(what: str, region: str, act: Any) -> None:
+@control
+def hold_stopping(region: str, held: bool) -> None:
+    """What is taken away in the region does not go while it is held: a lifecycle hook waits, tasks have not handled their signal yet."""
+    if held:
+        _lingering.add(region)
+    else:
+        _lingering.discard(region)
+
+
+def _when_there_is_room(what: str, region: str, act: Any, keeps: set[str] = _held) -> None:
     def arrive() -> None:
-        if region in _held:
+        if region in keeps:
             later(what, arrive)
         else:
             act()
@@ -77,7 +90,7 @@ def nodegroup_updated(call: Call, answer: Answer) -> None:
         group.status = "ACTIVE"
         _updates[update["id"]]["status"] = "Successful"
 
-    _when_there_is_room("eks.nodegroup", call.region, active)
+    _when_there_is_room("eks.nodegroup", call.region, active, _held if group.scaling_config["desiredSize"] else _lingering)
 
 
 @operation("eks:DescribeUpdate")
@@ -110,8 +123,11 @@ def service_updated(call: Call, answer: Answer) -> None:
     """https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html: tasks are pending, then they run."""
     service = _service(call)
     assert service is not None
-    wanted = service.desired_count
-    _count(service, min(_running.get((call.region, service.arn), 0), wanted))
+    wanted, ran = service.desired_count, _running.get((call.region, service.arn), 0)
+    _count(service, min(ran, wanted))
+    if ran > wanted:
+        stopping[service.arn] = ran - wanted
+        _when_there_is_room("ecs.service", call.region, lambda: stopping.pop(service.arn, None), _lingering)
     _when_there_is_room("ecs.service", call.region, lambda: _count(service, wanted))
 
 
@@ -137,10 +153,27 @@ def set_desired_capacity(call: Call) -> None:
         raise Refusal("ValidationError", f"New SetDesiredCapacity value {wanted} is above max value {group.max_size} for the group.", 400)
     if wanted < (group.min_size or 0):
         raise Refusal("ValidationError", f"New SetDesiredCapacity value {wanted} is below min value {group.min_size} for the group.", 400)
+    _were[call.region, name] = list(group.instance_states)
 
 
 _OURS = "emulated"
 """What this file adds to moto's instance: it was started here already."""
+
+
+@after("autoscaling:SetDesiredCapacity")
+def instances_stopped(call: Call, answer: Answer) -> None:
+    """https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-lifecycle.html: what is taken away is terminating first."""
+    name = call.params["AutoScalingGroupName"]
+    group = autoscaling_backends[ACCOUNT][call.region].autoscaling_groups[name]
+    for state in (state for state in _were.pop((call.region, name), ()) if state not in group.instance_states):
+        state.lifecycle_state = "Terminating:Wait"
+        group.instance_states.append(state)
+        gone = partial(_drop, group, state)
+        _when_there_is_room("autoscaling.instances", call.region, gone, _lingering)
+
+
+def _drop(group: Any, state: Any) -> None:
+    group.instance_states = [one for one in group.instance_states if one is not state]
 
 
 @after("autoscaling:SetDesiredCapacity")

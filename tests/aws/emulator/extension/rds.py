@@ -153,6 +153,26 @@ def create_db_cluster(call: Call) -> None:
         cluster = find(name)
         if any(region_of(one) == call.region for one in cluster.members):
             raise Refusal("InvalidGlobalClusterStateFault", f"Global cluster {name} already has a member in {call.region}", 400)
+        if (source := writer(cluster)) is not None:
+            _check_secondary(call, source)
+
+
+def _check_secondary(call: Call, source: DBCluster) -> None:
+    """Of the writer's version; of an encrypted one with a key of its own region, by a request that is signed for the source's, too.
+
+    The parameter: https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBCluster.html; the words of the refusals:
+    https://github.com/hashicorp/terraform-provider-aws/issues/13715,
+    https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/719
+    """
+    arn = source.db_cluster_arn
+    if source.storage_encrypted and not call.params.get("PreSignedUrl"):
+        raise Refusal("InvalidParameterCombination", f"Source cluster {arn} is encrypted; pre-signed URL has to be specified", 400)
+    if source.storage_encrypted and f":{call.region}:" not in call.params.get("KmsKeyId", ""):
+        raise Refusal("InvalidParameterCombination", f"KmsKeyId of {call.region} should be explicitly specified: {arn} is encrypted", 400)
+    version = call.params.get("EngineVersion")
+    if version != source.engine_version:
+        text = f"The engine version {version or 'by default'} is another one than {source.engine_version} of {arn}"
+        raise Refusal("InvalidParameterCombination", text, 400)
 
 
 @operation("rds:DescribeGlobalClusters")

@@ -21,6 +21,8 @@ _nodes: dict[str, int] = {}
 _failed: dict[tuple[str, str], list[tuple[datetime, str]]] = {}
 _answers: dict[tuple[str, str], tuple[str, str]] = {}
 _asked: list[dict[str, Any]] = []
+stopping: dict[str, int] = {}
+"""By the ARN of a service: how many of its tasks have got their signal and run on for a while."""
 
 
 @control
@@ -147,7 +149,10 @@ def describe_activities(call: Call) -> dict[str, Any]:
 
 @operation("ecs:ListTasks")
 def list_tasks(call: Call) -> dict[str, Any] | None:
-    """https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html: those of a service, 100 a page."""
+    """https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html: those of a service, 100 a page.
+
+    Those that have stopped are listed, too, for an hour: here one always is.
+    """
     cluster, name = call.params.get("cluster", "default"), call.params.get("serviceName")
     if not name:
         return None
@@ -155,7 +160,10 @@ def list_tasks(call: Call) -> dict[str, Any] | None:
     if service is None:
         raise Refusal("ServiceNotFoundException", "Service not found.", 400)
     first = int(call.params.get("nextToken") or 0)
-    arns = [f"arn:aws:ecs:{call.region}:{ACCOUNT}:task/{cluster}/{name}-{number}" for number in range(service.running_count)]
+    ends = call.params.get("desiredStatus") == "STOPPED"
+    words = [f"stopping-{number}" for number in range(stopping.get(service.arn, 0))] + ["stopped-0"]
+    words = words if ends else [str(number) for number in range(service.running_count)]
+    arns = [f"arn:aws:ecs:{call.region}:{ACCOUNT}:task/{cluster}/{name}-{word}" for word in words]
     more = {"nextToken": str(first + 100)} if first + 100 < len(arns) else {}
     return {"taskArns": arns[first : first + 100], **more}
 
@@ -169,7 +177,7 @@ def describe_tasks(call: Call) -> dict[str, Any]:
         "tasks": [
             {
                 "taskArn": arn,
-                "lastStatus": "RUNNING",
+                "lastStatus": "STOPPED" if "-stopped-" in arn else "STOPPING" if "-stopping-" in arn else "RUNNING",
                 "healthStatus": "UNKNOWN",
                 "availabilityZone": _zone(call.region, int(arn.rpartition("-")[2])),
             }

@@ -8,6 +8,7 @@ from dr.errors import StepError
 from dr.model.evidence import Evidence, Following, Note, Preserved, RecoveryPoint, WriteAccepted
 from dr.model.words import FenceState, Intent, Verb
 from dr.ports import AttemptContext, Look, Seen
+from dr.providers.aws.rds_status import ready
 from dr.providers.sim.aws.aurora import GlobalDatabase
 from dr.providers.sim.database import seconds
 from dr.providers.sim.steps.aws.moving import CALL, MovingStep
@@ -21,19 +22,17 @@ class _Step(MovingStep[GlobalDatabase]):
     """What they have in common."""
 
 
-class Prepare(_Step):
+class Prepare(Waits[GlobalDatabase], _Step):
     """The target is a healthy secondary; what it holds is read out of it."""
 
     def observe(self, context: AttemptContext) -> Seen:
-        """DONE: it is, or writes already. BLOCKED: no member, or not available."""
+        """DONE: it is, or writes already. NEEDED: something is done to it that passes. BLOCKED: no member, or it needs a person."""
         if self.read(self.target, "member", lambda: self.target in self.store.absent):
             return Seen(Look.BLOCKED, f"{self.component} is not there in {self.target}")
         if self.writes(self.target):
             return Seen(Look.DONE, f"{self.component} in {self.target} writes already")
         found, status = self.point(), self.status(self.target)
-        if status not in ("available", "switching-over", "failing-over"):
-            return Seen(Look.BLOCKED, f"{self.component} in {self.target} is {status}", (found,))
-        return Seen(Look.DONE, evidence=(found,))
+        return Seen(ready(status), "" if status == "available" else f"{self.component} in {self.target} is {status}", (found,))
 
 
 class AddInstances(_Step):
@@ -122,17 +121,23 @@ class VerifyInside(_Step):
     """The target took a write and gives it back. Without ``sql`` RDS's word is all there is; whoever writes there does so since."""
 
     def observe(self, context: AttemptContext) -> Seen:
-        """NEEDED with ``sql``: only a write shows that writes work. Else DONE where it writes."""
+        """NEEDED with ``sql``: only a write shows that writes work. Else DONE where it writes and serves; NEEDED: something passes.
+        BLOCKED: it needs a person."""
         if self.store.sql:
             return Seen(Look.NEEDED)
         if not self.writes(self.target):
             return Seen(Look.BLOCKED, "no writer")
+        status = self.status(self.target)
+        if ready(status) is not Look.DONE:
+            return Seen(ready(status), f"{self.component} in {self.target} is {status}")
         self.others_write(context)
         note = Note(text=f"{self.component}: no sql in the runbook: that {self.target} writes is RDS's word, no write was made")
         return Seen(Look.DONE, note.text, (note,))
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """Writes."""
+        """Writes. Without ``sql`` nothing: what passes is waited for."""
+        if not self.store.sql:
+            return ()
         self.do(context, self.target, "write", self._write)
         at = self.now
         return (
@@ -140,6 +145,10 @@ class VerifyInside(_Step):
                 component=self.component, region=self.target, route="inside", names=(self.component,), first_at=at, last_at=at
             ),
         )  # fmt: skip
+
+    def verify(self, context: AttemptContext) -> Seen:
+        """DONE: what was written is there. Without ``sql`` as observed."""
+        return Seen(Look.DONE) if self.store.sql else self.observe(context)
 
     def _write(self) -> None:
         self.store.beat(self.target)

@@ -17,12 +17,31 @@ from dr.providers.sim.steps.aws.twoway import Prepare, TwoWayStep, VerifyInside
 from dr.providers.sim.steps.base import SimStep
 
 _ON_ITS_WAY = 900.0
-"""Seconds: what is younger is on its way by itself."""
+"""Seconds: what is younger is on its way by itself, unless S3 gave it up."""
 _HOLDS_AFTER = timedelta(minutes=2)
 
 
-class Bring(TwoWayStep[Buckets]):
-    """What one side lacks is brought over by Batch Replication. ``source`` leads; what is younger is on its way by itself."""
+class BucketStep(TwoWayStep[Buckets]):
+    """What sends by Batch Replication."""
+
+    def gave_up(self, one: str, other: str, since: float, before: float) -> list[Piece]:
+        """What of one region, written between two moments, S3 has given up sending."""
+        return self.read(one, "heads", lambda: self.store.gave_up(one, other, since, before))
+
+    def send(self, context: AttemptContext, one: str, other: str) -> int:
+        """A job that sends all that is missing. How many objects. Raises Transient."""
+        return self.do(context, one, "bring", partial(self._bring, one, other))
+
+    def _bring(self, one: str, other: str) -> int:
+        for region in (one, other):
+            self.store.there(region)
+        if not self.place.world.linked(one, other):
+            raise Transient(f"{self.component}: {one} does not reach {other}")
+        return self.store.bring(one, other)
+
+
+class Bring(BucketStep):
+    """What one side lacks is brought over by Batch Replication. ``source`` leads; what is younger is on its way, unless S3 gave it up."""
 
     younger = _ON_ITS_WAY
     both = False
@@ -46,6 +65,8 @@ class Bring(TwoWayStep[Buckets]):
 
     def _seen(self, context: AttemptContext, wanted: Mapping[str, list[Piece]]) -> Seen:
         left = sum(count(pieces) for pieces in wanted.values())
+        if left and not self.store.batch:
+            return Seen(Look.BLOCKED, f"{left} objects are missing, and there is no batch_role to bring them over")
         return Seen(Look.NEEDED, f"to be brought over: {left} objects") if left else self.settled(context, wanted)
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
@@ -55,7 +76,7 @@ class Bring(TwoWayStep[Buckets]):
         for one, pieces in wanted.items():
             if count(pieces):
                 other = self.old if one == self.leading else self.leading
-                self.brought += self.do(context, one, "bring", partial(self._bring, one, other))
+                self.brought += self.send(context, one, other)
         return (Note(text=f"{self.component}: Batch Replication of {self.brought} objects"),)
 
     def verify(self, context: AttemptContext) -> Seen:
@@ -66,15 +87,10 @@ class Bring(TwoWayStep[Buckets]):
         """Nothing is missing."""
         return Seen(Look.DONE, f"{self.brought} brought over", self._accounts())
 
-    def _bring(self, one: str, other: str) -> int:
-        for region in (one, other):
-            self.store.there(region)
-        if not self.place.world.linked(one, other):
-            raise Transient(f"{self.component}: {one} does not reach {other}")
-        return self.store.bring(one, other)
-
     def _wanted(self, before: float) -> dict[str, list[Piece]]:
         wanted = {self.leading: self.lacked(self.leading, self.old, before - self.younger)}
+        if self.younger:
+            wanted[self.leading] += self.gave_up(self.leading, self.old, before - self.younger, before)
         if self.both:
             wanted[self.old] = self.lacked(self.old, self.leading, before)
         return wanted
@@ -90,11 +106,13 @@ class Bring(TwoWayStep[Buckets]):
         )  # fmt: skip
 
 
-class Drain(TwoWayStep[Buckets]):
-    """Everything that was written until the marker of the source has arrived is in the target."""
+class Drain(BucketStep):
+    """Everything that was written until the marker of the source has arrived is in the target. What S3 gave up is sent once more."""
 
     listed: float | None = None
     """The first listing after that, in seconds of the world."""
+    stuck = False
+    """The next attempt sends what is missing."""
 
     def observe(self, context: AttemptContext) -> Seen:
         """DONE: it was seen in this run."""
@@ -104,16 +122,26 @@ class Drain(TwoWayStep[Buckets]):
         return Seen(Look.NEEDED)
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """A marker in the source."""
+        """A marker in the source; a job, where S3 gave something up."""
         self.mark(context, self.source, "mark")
-        return ()
+        if not self.stuck:
+            return ()
+        sent = self.send(context, self.source, self.target)
+        self.stuck = False
+        return (Note(text=f"{self.component}: Batch Replication of {sent} objects"),)
 
     def verify(self, context: AttemptContext) -> Seen:
-        """DONE: proven."""
+        """DONE: proven. BLOCKED: S3 gave something up, and there is no role to send it. Raises Transient: the next attempt sends it."""
         if not self.arrived(context, self.source, self.target):
             return Seen(Look.NEEDED, f"the last object of {self.source} is on its way")
         self.listed = self.place.world.now if self.listed is None else self.listed
         left = count(self.lacked(self.source, self.target, self.listed))
+        if left and self.gave_up(self.source, self.target, 0.0, self.listed):
+            told = f"S3 gave up replicating some of the {left} objects of {self.source} that are not in {self.target}"
+            if not self.store.batch:
+                return Seen(Look.BLOCKED, f"{told}: there is no batch_role to send them")
+            self.stuck = True
+            raise Transient(f"{told}: the next attempt sends them")
         if left:
             return Seen(Look.NEEDED, f"not in {self.target}: {left} objects")
         return Seen(Look.DONE, "both buckets list the same", (self.complete(),))

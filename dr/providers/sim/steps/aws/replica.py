@@ -8,6 +8,7 @@ from dr.errors import EffectUnknown, StepError
 from dr.model.evidence import Evidence, Fenced, Following, Preserved, RecoveryPoint
 from dr.model.words import FenceState, Intent, Verb
 from dr.ports import AttemptContext, Look, Seen
+from dr.providers.aws.rds_status import ready
 from dr.providers.sim.aws.moving import METRIC_EVERY
 from dr.providers.sim.aws.replica import Replica
 from dr.providers.sim.steps.aws.moving import CALL, MovingStep
@@ -25,19 +26,17 @@ class _Step(MovingStep[Replica]):
         return self.read(region, "instance", lambda: region not in self.store.absent or region in self.store.making)
 
 
-class Prepare(_Step):
-    """The target's instance is an available replica of the source's."""
+class Prepare(Waits[Replica], _Step):
+    """The target's instance is a replica of the source's, and serves."""
 
     def observe(self, context: AttemptContext) -> Seen:
-        """DONE: it is, or writes already. BLOCKED: it is not there, or not available."""
+        """DONE: it is, or writes already. NEEDED: something is done to it that passes. BLOCKED: it is not there, or needs a person."""
         if not self.there(self.target):
             return Seen(Look.BLOCKED, f"{self.component} is not there in {self.target}")
         if self.writes(self.target):
             return Seen(Look.DONE, "it writes already")
-        status = self.status(self.target)
-        if status != "available" or self.target in self.store.making:
-            return Seen(Look.BLOCKED, f"{self.component} in {self.target} is {status}")
-        return Seen(Look.DONE, evidence=(self.point(),))
+        status = "creating" if self.target in self.store.making else self.status(self.target)
+        return Seen(ready(status), "" if status == "available" else f"{self.component} in {self.target} is {status}", (self.point(),))
 
 
 class FenceLost(_Step):
