@@ -75,6 +75,19 @@ class State:
         return f"{os.environ.get('USER') or os.getuid()}@{socket.gethostname()}, process {os.getpid()}"
 
     @property
+    def machine(self) -> str:
+        """This state directory's machine, for other machines: its name is not enough, many are called alike. Raises StateLost."""
+        path = self.directory / "machine"
+        try:
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with suppress(FileExistsError), os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+                file.write(os.urandom(4).hex())
+            own = path.read_text(encoding="ascii")
+        except (OSError, UnicodeDecodeError) as error:
+            raise StateLost(f"{path}: {error}", hint="--state DIRECTORY, or set DR_STATE") from error
+        return f"{socket.gethostname()}-{own}"
+
+    @property
     def tool_version(self) -> str:
         """Which ``dr`` this process is."""
         return __version__
@@ -82,6 +95,16 @@ class State:
     @cached_property
     def table(self) -> Table:
         """Where what is shared lies. Raises UsageError: no such address."""
+        return self._new_table()
+
+    @cached_property
+    def samples_table(self) -> Table:
+        """The same for samples: where one connection serves one thread at a time, a lease must not wait behind a snapshot."""
+        from dr.providers.selfhosted.state import PostgresTable
+
+        return self._new_table() if isinstance(self.table, PostgresTable) else self.table
+
+    def _new_table(self) -> Table:
         from urllib.parse import urlsplit
 
         assert self.shared is not None, "asked for only where it is shared"
@@ -118,7 +141,7 @@ class State:
         if self.shared is not None:
             from dr.store.shared.samples import SharedSamples
 
-            return SharedSamples(own, self.table, self.clock, socket.gethostname())
+            return SharedSamples(own, self.samples_table, self.clock, self.machine)
         return own
 
     def digest_key(self, own: bytes) -> bytes:
@@ -144,7 +167,7 @@ class State:
 
     def close(self) -> None:
         """Closes what was opened; safe to call twice."""
-        for name in ("journal", "inbox", "samples", "table"):
+        for name in ("journal", "inbox", "samples", "samples_table", "table"):
             opened = self.__dict__.pop(name, None)
             if opened is not None:
                 opened.close()

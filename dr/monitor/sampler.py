@@ -72,6 +72,7 @@ class Sampler:
         self._primaries: dict[str, str] = {}
         self._replicating: set[str] = set()
         self._failing: set[str] = set()
+        self._sampled: dict[str, LagSample] = {}
 
     def round(self) -> Round:
         """One round, stored.
@@ -121,11 +122,12 @@ class Sampler:
         return future.result() if error is None else watch.failed_beat(name, region, sent_at, watch.reason_of(error))
 
     def _sample(self, name: str) -> LagSample:
-        future = self._sampling.take(name)
-        if future is None:
-            return watch.unknown_sample(name, self._clock.now(), watch.no_answer(self._pace))
-        error = future.exception()
-        return future.result() if error is None else watch.unknown_sample(name, self._clock.now(), watch.reason_of(error))
+        future, error = self._sampling.take(name), None
+        if future is not None and (error := future.exception()) is None:
+            self._sampled[name] = future.result()
+            return future.result()
+        reason = watch.no_answer(self._pace) if error is None else watch.reason_of(error)
+        return watch.unknown_sample(name, self._clock.now(), reason, self._sampled.get(name))
 
     def _ask_views(self) -> None:
         now = self._clock.monotonic()

@@ -74,6 +74,7 @@ def failed_beat(component: str, region: str, sent_at: datetime, reason: str) -> 
     return Beat(component=component, region=region, sent_at=sent_at, acknowledged_at=None, reason=reason)
 
 
-def unknown_sample(component: str, at: datetime, reason: str) -> LagSample:
-    """A measurement that did not come about."""
-    return LagSample(component=component, at=at, state=Known.UNKNOWN, reason=reason)
+def unknown_sample(component: str, at: datetime, reason: str, before: LagSample | None = None) -> LagSample:
+    """A measurement that did not come about. What the one before knew of the primary's clock is carried on: it may not be asked again."""
+    ahead, of = (None, "") if before is None else (before.clock_ahead, before.clock_of)
+    return LagSample(component=component, at=at, state=Known.UNKNOWN, reason=reason, clock_ahead=ahead, clock_of=of)

@@ -240,7 +240,11 @@ class Operation(Protocol):
         """Takes the effect back; only called where the spec says ``undoable``. Repeatable."""
 
     def preserve(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """Keeps what ``act`` would destroy; called before it. Returns () where nothing is destroyed."""
+        """Keeps what ``act`` would destroy; called before it. Returns () where nothing is destroyed.
+
+        ``context`` has what earlier attempts found, for that is journaled. Raise ``Transient`` where the act must not come before what
+        this one found is, too: it is journaled as the attempt ends, and the next one acts.
+        """
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,7 @@ class MemorySamples:
 
     def troubles(self) -> Sequence[str]:
         """Nothing: it is this machine's own."""
+        self._process.check()
         return ()
 
     def close(self) -> None:

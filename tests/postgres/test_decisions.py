@@ -18,8 +18,9 @@ from dr.model.evidence import Evidence, Fenced
 from dr.model.lag import LagSample
 from dr.model.runbook import SecretRef
 from dr.model.words import FenceState, Known, Role, Severity
+from dr.monitor.watch import unknown_sample
 from dr.ports import Completed, Look, Site
-from dr.providers.clock_ahead import ClockAhead
+from dr.providers.clock_ahead import ClockAhead, Told
 from dr.providers.registry import BUILT_IN
 from dr.providers.selfhosted.postgres.config import Follows, PostgresConfig, RegionServer
 from dr.providers.selfhosted.postgres.connect import Reach, scrubbed
@@ -28,6 +29,7 @@ from dr.providers.selfhosted.postgres.fence import FenceLost
 from dr.providers.selfhosted.postgres.findings import judge, manager, sync_blocks_writes
 from dr.providers.selfhosted.postgres.lag import Ahead, decide
 from dr.providers.selfhosted.postgres.server import Process, Running
+from tests.store.build import HandClock
 
 NOW = datetime(2026, 1, 1, 3, 0, tzinfo=UTC)
 MOMENT = timedelta(milliseconds=2)
@@ -74,9 +76,11 @@ def test_where_the_server_shows_a_later_moment_that_one_counts(ahead: int, behin
 def test_a_primary_whose_clock_is_ahead_hides_no_loss(commit: int, left: int) -> None:
     """It stamped what arrived 7 s too late; a heartbeat carries the moment of who sent it, and is as new as it says."""
     newest = replace(SECONDARY, last_commit=NOW + timedelta(seconds=commit), heartbeat=None)
-    sample = decide("db", NOW, newest, None, MOMENT, clock_ahead=timedelta(seconds=7))
-    assert (sample.recovery_point, sample.clock_ahead) == (NOW + timedelta(seconds=commit - 7), timedelta(seconds=7))
-    beaten = decide("db", NOW, replace(newest, heartbeat=BEAT), None, MOMENT, clock_ahead=timedelta(seconds=7))
+    told: Told = {"clock_ahead": timedelta(seconds=7), "clock_of": "east"}
+    sample = decide("db", NOW, newest, None, MOMENT, clock=told)
+    assert sample.recovery_point == NOW + timedelta(seconds=commit - 7)
+    assert (sample.clock_ahead, sample.clock_of) == (timedelta(seconds=7), "east")
+    beaten = decide("db", NOW, replace(newest, heartbeat=BEAT), None, MOMENT, clock=told)
     assert beaten.recovery_point == max(NOW + timedelta(seconds=left), BEAT.beat_at)
 
 
@@ -93,17 +97,48 @@ class _Kept:
         return {"db": self.sample}
 
 
+def _clocks(kept: _Kept, clock: HandClock | None = None, component: str = "db") -> ClockAhead:
+    """Of a process that begins."""
+    return ClockAhead(cast(Site, SimpleNamespace(runbook="airflow", samples=kept, clock=clock or HandClock())), component)
+
+
 def test_how_far_a_clock_is_ahead_is_remembered_for_the_day_nobody_can_ask() -> None:
-    """What this process saw counts first, then the newest sample; a clock that is behind hides nothing; what cannot be read is unknown."""
-    sample = LagSample(component="db", at=NOW, state=Known.KNOWN, lag=MOMENT, clock_ahead=timedelta(seconds=3))
-    site = SimpleNamespace(runbook="airflow", samples=_Kept(sample))
-    clocks = ClockAhead(cast(Site, site), "db")
-    assert clocks.of("east") == timedelta(seconds=3)
-    assert clocks.saw("east", timedelta(seconds=5)) == clocks.of("east") == timedelta(seconds=5)
-    assert clocks.saw("east", timedelta(seconds=-5)) == clocks.of("east") == timedelta(0)
-    assert ClockAhead(cast(Site, site), "logs").of("east") is None
-    site.samples = _Kept(None)
-    assert ClockAhead(cast(Site, site), "db").of("east") is None
+    """What this process saw counts first, then the newest sample of the same region; a clock that is behind hides nothing; what cannot be
+    read is unknown."""
+    kept = _Kept(LagSample(component="db", at=NOW, state=Known.KNOWN, lag=MOMENT, clock_ahead=timedelta(seconds=3), clock_of="east"))
+    clocks = _clocks(kept)
+    assert (clocks.of("east"), clocks.of("west")) == (timedelta(seconds=3), None), "not of the other one, once the roles are swapped"
+    assert clocks.told(None) == {"clock_ahead": timedelta(seconds=3), "clock_of": "east"}
+    clocks.saw("east", timedelta(seconds=5))
+    assert clocks.of("east") == timedelta(seconds=5)
+    clocks.saw("east", timedelta(seconds=-5))
+    assert clocks.told("east") == {"clock_ahead": timedelta(0), "clock_of": "east"}
+    assert _clocks(kept, component="logs").of("east") is None
+    assert _clocks(_Kept(None)).told("east") == {"clock_ahead": None, "clock_of": ""}
+
+
+def test_of_several_looks_at_the_clocks_the_quickest_counts() -> None:
+    """The way there is in what is seen, and answers are slow right before something dies; after a while a newer one counts all the same."""
+    clock = HandClock()
+    clocks = _clocks(_Kept(None), clock)
+    clocks.saw("east", timedelta(milliseconds=3), timedelta(milliseconds=3))
+    clock.sleep(60.0)
+    clocks.saw("east", timedelta(seconds=2), timedelta(seconds=2))
+    assert clocks.of("east") == timedelta(milliseconds=3)
+    clock.sleep(300.0)
+    clocks.saw("east", timedelta(seconds=2), timedelta(seconds=2))
+    assert clocks.of("east") == timedelta(seconds=2)
+
+
+@pytest.mark.parametrize("secondary", [Unread("no answer", Reach.SILENT), PRIMARY])
+def test_a_sample_that_knows_nothing_else_carries_what_is_known_of_the_clock(secondary: Reading | Unread) -> None:
+    """It is the newest one, and who starts after it has nothing but that."""
+    told: Told = {"clock_ahead": timedelta(minutes=2), "clock_of": "east"}
+    seen = decide("db", NOW, secondary, None, MOMENT, clock=told)
+    assert (seen.state, seen.clock_ahead, seen.clock_of) == (Known.UNKNOWN, timedelta(minutes=2), "east")
+    late = unknown_sample("db", NOW, "no answer", seen)
+    assert (late.clock_ahead, late.clock_of) == (timedelta(minutes=2), "east")
+    assert _clocks(_Kept(late)).of("east") == timedelta(minutes=2)
 
 
 def test_without_heartbeats_the_lag_is_a_bound() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,3 +62,21 @@ def test_bad_addresses(wrong: str) -> None:
     with pytest.raises(UsageError) as caught:
         PostgresTable(wrong)
     assert "secret" not in caught.value.message + caught.value.hint
+
+
+def test_a_server_that_says_nothing_any_more_holds_nobody_for_ever(
+    table: Table, server: Pair, group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its processes stand still, as behind a partition: the connection is there, and each question ends all the same."""
+    monkeypatch.setattr("dr.providers.selfhosted.state._LIMIT_SECONDS", 0.5)
+    table.close()
+    assert table.write([Write(group, "a", {"n": 1})])
+    server.signal("east", signal.SIGSTOP)
+    try:
+        with pytest.raises(StateUnreadable):
+            table.get(group, "a")
+        with pytest.raises(StateLost):
+            table.write([Write(group, "a", {"n": 2}, {})])
+    finally:
+        server.signal("east", signal.SIGCONT)
+    assert table.get(group, "a") is not None

@@ -601,7 +601,8 @@ def test_a_dead_process_does_nothing(memory: MemoryBench) -> None:
         lambda: inbox.withdraw([]), inbox.newest, lambda: inbox.drop("run", 0, ()), inbox.close,
         lambda: samples.add("airflow", [sample("db", 0)]), lambda: samples.latest("airflow"), lambda: samples.history("airflow", START),
         lambda: samples.beats("airflow", START), lambda: list(samples.stretches("airflow", START, START)), samples.runbooks,
-        lambda: samples.keep_identities("airflow", "x", snapshot(0)), lambda: samples.identities("airflow", "x"), samples.close,
+        lambda: samples.keep_identities("airflow", "x", snapshot(0)), lambda: samples.identities("airflow", "x"), samples.troubles,
+        samples.close,
     ]  # fmt: skip
     for act in acts:
         with pytest.raises(Killed):

@@ -21,6 +21,8 @@ from dr.ports.table import Field, Fields, Write
 if TYPE_CHECKING:
     import psycopg
 
+    from dr.providers.selfhosted.postgres.connect import Bounded
+
 _CREATE = (
     'CREATE TABLE IF NOT EXISTS dr_state ("group" text COLLATE "C" NOT NULL, "key" text COLLATE "C" NOT NULL,'
     ' fields jsonb NOT NULL, PRIMARY KEY ("group", "key"))'
@@ -35,6 +37,8 @@ _PUT = (
 _GONE = 'DELETE FROM dr_state WHERE "group" = %s AND "key" = %s'
 _GET_LOCKED = 'SELECT fields FROM dr_state WHERE "group" = %s AND "key" = %s FOR UPDATE'
 _UNDEFINED_TABLE = "42P01"
+_LIMIT_SECONDS = 6.0
+"""For an answer: a little longer than the server itself takes at most. A partition leaves a connection that says nothing any more."""
 
 
 class PostgresTable:
@@ -52,7 +56,7 @@ class PostgresTable:
             raise UsageError(f"--state {address}: not a database", hint="postgresql://USER@HOST/DATABASE")
         self.where, self._address = address, address
         self._lock = Lock()
-        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+        self._connection: Bounded | None = None
         self._made = False
 
     def get(self, group: str, key: str) -> Fields | None:
@@ -112,13 +116,14 @@ class PostgresTable:
 
     @contextmanager
     def _open(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
-        import psycopg
+        from dr.providers.selfhosted.postgres.connect import Bounded
 
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(
+            self._connection = Bounded.connect(
                 self._address, autocommit=True, connect_timeout=3, application_name="dr-state",
                 options="-c statement_timeout=5000 -c synchronous_commit=on",
             )  # fmt: skip
+            self._connection.limit = _LIMIT_SECONDS
         yield self._connection
 
     def _drop(self) -> None:

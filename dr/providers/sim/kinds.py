@@ -18,6 +18,7 @@ from dr.model.plan import StepSpec
 from dr.model.words import Intent, Known, Role
 from dr.ports import Operation, Site, Step
 from dr.providers.clock_ahead import ClockAhead
+from dr.providers.clock_ahead import Told as Clock
 from dr.providers.sim.deployments import Deployments
 from dr.providers.sim.process import START, Process
 from dr.providers.sim.secrets import Secrets, account
@@ -29,6 +30,7 @@ from dr.providers.sim.steps.base import Place
 from dr.providers.sim.wire import NoAnswer, NotListening, Wire
 from dr.providers.sim.world import Store, World
 
+NO_CLOCK: Clock = {"clock_ahead": None, "clock_of": ""}
 _PERSON = ("approval", "gate", "wait")
 """Kinds whose own operations ask nobody: they are used as they are."""
 
@@ -125,29 +127,32 @@ class SimKind:
             return self._alike(primary)
         secondary = next((region for region in store.regions if region != primary), None)
         if primary is None or secondary is None:
-            return LagSample(component=self.name, at=now(), state=Known.UNKNOWN, reason="no primary is known")
+            clock = self._clocks.told(None) if store.stamps else NO_CLOCK
+            return LagSample(component=self.name, at=now(), state=Known.UNKNOWN, reason="no primary is known", **clock)
         asked = now()
         try:
             point, shown = self._wire.read(secondary, f"{self.name}.sample", lambda: (store.point(secondary, primary), self.world.now))
         except StepError as error:
-            return LagSample(component=self.name, at=now(), state=Known.UNKNOWN, reason=error.message)
-        at, ahead = now(), self._clock_ahead(primary)
-        moment = START + timedelta(seconds=point) - (ahead or timedelta(0))
+            return LagSample(component=self.name, at=now(), state=Known.UNKNOWN, reason=error.message, **self._clock(primary))
+        at, clock = now(), self._clock(primary)
+        moment = START + timedelta(seconds=point) - (clock["clock_ahead"] or timedelta(0))
         slow = clock_behind(START + timedelta(seconds=shown), asked) or timedelta(0)
         if moment > at + slow:
             reason = "ahead of this machine's clock"
-            return LagSample(component=self.name, at=at, state=Known.UNKNOWN, recovery_point=moment, reason=reason, clock_ahead=ahead)
+            return LagSample(component=self.name, at=at, state=Known.UNKNOWN, recovery_point=moment, reason=reason, **clock)
         return LagSample(
             component=self.name, at=at, state=Known.KNOWN, lag=at + slow - moment, recovery_point=moment, clock_behind=slow,
-            clock_ahead=ahead, **store.behind(secondary, primary),
+            **clock, **store.behind(secondary, primary),
         )  # fmt: skip
 
-    def _clock_ahead(self, primary: str) -> timedelta | None:
+    def _clock(self, primary: str) -> Clock:
         """Asked in the same breath as the recovery point, where the primary answers."""
         if not self.store.stamps:
-            return None
+            return NO_CLOCK
         shown = self.store.ahead(primary) if self.world.reaches(self.process.machine, primary, write=False) else None
-        return self._clocks.of(primary) if shown is None else self._clocks.saw(primary, timedelta(seconds=shown))
+        if shown is not None:
+            self._clocks.saw(primary, timedelta(seconds=shown))
+        return self._clocks.told(primary)
 
     def _alike(self, primary: str | None) -> LagSample:
         """Of what is not replicated."""

@@ -306,8 +306,9 @@ class Witness:
 
     def asked(self, effect: Effect) -> Asked | None:
         """The newest call that can have had this effect; None where the world itself did."""
+        of = effect.process, effect.run_id, effect.epoch, effect.step, effect.what, effect.region
         for item in reversed(self.stage.world.asked):
-            if (item.process, item.step, item.what, item.region) == (effect.process, effect.step, effect.what, effect.region):
+            if (item.process, item.run_id, item.epoch, item.step, item.what, item.region) == of:
                 return item
         return None
 

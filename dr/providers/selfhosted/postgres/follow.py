@@ -67,7 +67,7 @@ class Follow(ClusterStep):
         self._how = self._brought_over(context)
         slot = server.setting("primary_slot_name") or self.cluster.config.slot(self.source)
         notes += ensure_slot(connections, self.target, slot)
-        context.still_ours()
+        # not asked once more: what was rewound already would be copied from the beginning, and nobody else starts it meanwhile
         self._become_secondary(slot)
         context.say("starting")
         server.start(self.cluster.left(context, _START_LIMIT))

@@ -122,10 +122,10 @@ class Postgres:
         followers = {region: reading for region, reading in seen.items() if isinstance(reading, Reading) and reading.recovering}
         if len(followers) == 1:
             (region, reading), = followers.items()
-            ahead = self._clocks.of(self.config.other(region))
-            return decide(self.name, self._clock.now(), reading, None, timedelta(0), why_not=reasons, asked=asked, clock_ahead=ahead)
+            told = self._clocks.told(self.config.other(region))
+            return decide(self.name, self._clock.now(), reading, None, timedelta(0), why_not=reasons, asked=asked, clock=told)
         why = reasons or ("no region takes writes" if followers else "both regions take writes")
-        return decide(self.name, self._clock.now(), Unread(why, None), None, timedelta(0))
+        return decide(self.name, self._clock.now(), Unread(why, None), None, timedelta(0), clock=self._clocks.told(None))
 
 
 def _region_view(reading: Reading | Unread) -> RegionView:

@@ -20,7 +20,7 @@ from dr.model.base import clock_behind
 from dr.model.lag import Beat, LagSample
 from dr.model.words import Known
 from dr.ports import Clock
-from dr.providers.clock_ahead import ClockAhead
+from dr.providers.clock_ahead import ClockAhead, Told
 from dr.providers.selfhosted.postgres.config import PostgresConfig
 from dr.providers.selfhosted.postgres.connect import Connections
 from dr.providers.selfhosted.postgres.facts import UNDEFINED_TABLE, Reading, Unread, everywhere, try_read
@@ -59,7 +59,7 @@ class Ahead:
 
 def decide(
     component: str, now: datetime, secondary: Reading | Unread, primary: Ahead | None, elapsed: timedelta, *, why_not: str = "",
-    asked: datetime | None = None, clock_ahead: timedelta | None = None,
+    asked: datetime | None = None, clock: Told | None = None,
 ) -> LagSample:  # fmt: skip
     """One sample out of what was read.
 
@@ -67,21 +67,23 @@ def decide(
         elapsed: from before the primary's position was read until the secondary had been looked at.
         why_not: why the primary's position is not known.
         asked: what this machine's clock showed right before the secondary was asked; None: nobody looked.
-        clock_ahead: how far the primary's clock, which stamps the commits, is ahead of the secondary's.
+        clock: how far the primary's clock, which stamps the commits, is ahead of the secondary's.
     """
+    clock = clock or {"clock_ahead": None, "clock_of": ""}
     if isinstance(secondary, Unread):
-        return LagSample(component=component, at=now, state=Known.UNKNOWN, reason=secondary.reason)
+        return LagSample(component=component, at=now, state=Known.UNKNOWN, reason=secondary.reason, **clock)
     if not secondary.recovering:
-        return LagSample(component=component, at=now, state=Known.UNKNOWN, reason="the secondary takes writes: it follows nobody")
+        reason = "the secondary takes writes: it follows nobody"
+        return LagSample(component=component, at=now, state=Known.UNKNOWN, reason=reason, **clock)
     missing = behind(primary.position, secondary.received) if primary else None
-    secondary = secondary.by_own_clock(clock_ahead)
+    secondary = secondary.by_own_clock(clock["clock_ahead"])
     slow = None if asked is None else clock_behind(secondary.clock, asked)
     state, lag, reason = _lag(now + (slow or timedelta(0)), secondary, primary, elapsed, why_not)
     return LagSample(
         component=component, at=now, state=state, lag=lag, recovery_point=secondary.recovery_point, behind_bytes=missing,
         follows=secondary.receiver == "streaming",
         retained_bytes=behind(primary.position, primary.retained_from) if primary else None, reason=reason, clock_behind=slow,
-        clock_ahead=clock_ahead,
+        **clock,
     )  # fmt: skip
 
 
@@ -152,12 +154,11 @@ class Probe:
         secondary = try_read(self._connections, self._component, self._config.other(primary))
         read_at = self._clock.monotonic()
         elapsed = timedelta(seconds=read_at - (ahead.read_at if ahead else started))
-        faster = self._clocks.of(primary)
         if ahead is not None and ahead.clock is not None and isinstance(secondary, Reading) and secondary.clock is not None:
             # both on the way to the safe side: the primary showed this after it was asked, the secondary before it had answered
-            faster = self._clocks.saw(primary, ahead.clock - secondary.clock + elapsed)
+            self._clocks.saw(primary, ahead.clock - secondary.clock + elapsed, elapsed)
         return decide(
-            self._component, self._clock.now(), secondary, ahead, elapsed, why_not=why_not, asked=asked, clock_ahead=faster
+            self._component, self._clock.now(), secondary, ahead, elapsed, why_not=why_not, asked=asked, clock=self._clocks.told(primary)
         )  # fmt: skip
 
     def _ahead(self, primary: str) -> tuple[Ahead | None, str]:
@@ -171,4 +172,4 @@ class Probe:
         return Ahead(position, kept_from, began, clock), ""
 
     def _unknown(self, reason: str) -> LagSample:
-        return LagSample(component=self._component, at=self._clock.now(), state=Known.UNKNOWN, reason=reason)
+        return LagSample(component=self._component, at=self._clock.now(), state=Known.UNKNOWN, reason=reason, **self._clocks.told(None))
