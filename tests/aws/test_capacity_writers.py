@@ -226,6 +226,23 @@ def test_a_service_is_not_taken_for_empty_where_its_tasks_may_not_be_listed(rig:
     assert world.acts() == []
 
 
+def test_a_service_whose_minimum_may_not_be_seen_is_not_taken_down(rig: Rig, emulator: Emulator) -> None:
+    """Service Auto Scaling would bring its tasks back during the drain: an error for moves away from there, and the step refuses."""
+    world = Services(emulator)
+    world.make(EAST, 2, 1, least=1)
+    world.make(WEST, 2, 1)
+    kind: Capacity[Any] = rig.make(world.kind, "workers", world.settings(writers=True))
+    emulator.deny("application-autoscaling:DescribeScalableTargets", EAST)
+    errors = [item for item in kind.view().findings if item.severity is Severity.ERROR]
+    assert [item.region for item in errors] == ["west"] * 2
+    assert all("its minimum is not known" in item.fact and "DescribeScalableTargets" in item.fix for item in errors)
+    seen = rig.perform(rig.step(kind, Intent.SWITCHOVER, Verb.FREEZE), Intent.SWITCHOVER)
+    assert seen.look is Look.BLOCKED and "allow application-autoscaling:DescribeScalableTargets" in seen.reason and "dr skip" in seen.reason
+    assert world.acts() == []
+    plain = rig.make(world.kind, "plain", world.settings())
+    assert not [item for item in plain.view().findings if item.severity is Severity.ERROR], "nobody is taken down there"
+
+
 ANSWERS: dict[type[World], Callable[[int], dict[str, object]]] = {
     Groups: lambda left: {"describe-auto-scaling-groups": left},
     Nodegroups: lambda left: {"describe-nodegroup": "eks-1", "describe-auto-scaling-groups": left},

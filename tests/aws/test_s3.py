@@ -21,7 +21,7 @@ from dr.model.words import FenceState, Intent, Known, Severity, Verb
 from dr.ports import Look
 from dr.providers.aws.kind import used
 from dr.providers.aws.metrics import Metrics
-from dr.providers.aws.s3 import S3Bucket, chains, protect, redirect
+from dr.providers.aws.s3 import S3Bucket, chains, objects, protect, redirect
 from dr.providers.aws.s3.listing import Version, compare
 from dr.providers.aws.two_way import Told, joined
 from tests.aws.emulator import ACCOUNT, Emulator
@@ -677,6 +677,39 @@ def test_where_it_must_not_be_asked_what_failed_is_waited_for_and_never_called_d
     drain.operation.act(context)
     until(lambda: "allow s3:GetObjectVersion" in drain.operation.verify(context).reason, rig)
     assert drain.operation.verify(context).look is Look.NEEDED
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "look", "told"),
+    [
+        ("PENDING", 0, Look.NEEDED, "1 objects, missing among them"),
+        ("COMPLETED", 0, Look.DONE, "nothing was pending"),
+        ("", 0, Look.DONE, "nothing was pending"),
+        ("", 404, Look.DONE, "nothing was pending"),
+        ("", 400, Look.NEEDED, "not known: HeadObject"),
+        ("", 403, Look.NEEDED, "allow s3:GetObjectVersion"),
+    ],
+)
+def test_nothing_pending_counts_only_where_s3_says_the_same_of_each_object(
+    pair: Pair, rig: Rig, bucket: S3Bucket, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, status: str, code: int, look: Look,
+    told: str,
+) -> None:  # fmt: skip
+    """CloudWatch says that nothing was: an object that is on its way still, or of which S3 says nothing (SSE-C: 400), is not drained."""
+    pair.client("east").delete_bucket_replication(Bucket=pair.bucket("east"))
+    pair.put("east", "missing")
+    pair.replicate("east")
+    monkeypatch.setattr(bucket.looker, "pending_at", lambda place: (0, datetime.now(UTC) + timedelta(hours=1)))
+    if status:
+        monkeypatch.setattr(objects, "replication", lambda owner, region, item: status)
+    if code:
+        emulator.fault(CODES["east"], "refusal", "s3:HeadObject", status=code, code=str(code))
+    drain = rig.step(bucket, Intent.SWITCHOVER, Verb.DRAIN)
+    context = rig.context(drain, Intent.SWITCHOVER)
+    drain.operation.act(context)
+    until(lambda: "on its way" not in drain.operation.verify(context).reason, rig)
+    seen = drain.operation.verify(context)
+    assert seen.look is look and told in seen.reason, seen
+    assert [item.complete for item in seen.evidence if isinstance(item, RecoveryPoint)] == [True] * (look is Look.DONE)
 
 
 def test_what_cannot_be_compared_is_drained_by_s3s_word_and_says_what_that_leaves_out(

@@ -20,7 +20,8 @@ from dr.config.runbook import load_runbook
 from dr.engine.attempt import Attempted, attempt, take_back
 from dr.errors import EffectUnknown, Permanent, Transient
 from dr.model.evidence import Evidence
-from dr.model.words import FenceState, Intent, Known, Outcome, Role, Severity, StepState, Verb
+from dr.model.scenario import Act
+from dr.model.words import FenceState, Intent, Known, Outcome, Role, RunOutcome, Severity, StepState, Verb
 from dr.ports import AttemptContext, Look, Operation, Seen, Step
 from dr.providers.registry import BUILT_IN as REAL
 from dr.providers.sim.aws.aurora import GlobalDatabase
@@ -560,6 +561,52 @@ def test_reprotect_gives_writers_that_have_none_what_stands_by(stand: SimStand) 
     store.writers = True
     assert attempted(stand, "nodes", Verb.STAND_BY, Intent.REPROTECT, [])[2].outcome is Outcome.DONE
     assert store.desired("east") == {"workers": 1}
+
+
+@pytest.mark.parametrize("dies", ["after", "journal"])
+@pytest.mark.parametrize(
+    ("component", "verb"), [("agents", "freeze"), ("webservers", "freeze"), ("agents", "scale"), ("events", "freeze")]
+)
+def test_a_move_that_died_while_it_waited_gives_back_what_was_there(component: str, verb: str, dies: str) -> None:
+    """Killed right after the effect, or before what came of it is written down; somebody goes on, and then gives the move up."""
+    stage = new_stage(studio(AIRFLOW), frame("died", 4))
+    away = next(name for name in stage.runbook.regions if name != stage.runbook.home)
+    store, ended = stage.world.stores[component], list[RunOutcome | None]()
+    before = has(store)
+    process, acted = stage.process("operator"), False
+
+    def point(name: str) -> None:
+        nonlocal acted
+        acted = acted or name == f"after {component}.{verb}"
+        if acted and (dies == "after" or name == "journal:before"):
+            process.kill()
+
+    def plot() -> None:
+        stage.loop.sleep(60.0)
+        process.at_point = point
+        first = stage.type(Act(at=timedelta(0), intent=Intent.SWITCHOVER, to=away), process=process)
+        stage.wait_for(first, 3600.0)
+        run_id = next(reversed(stage.disk.runs))
+        second = stage.type(Act(at=timedelta(0), command="resume"), run_id=run_id)
+        stage.loop.sleep(1.0)
+        stage.type(Act(at=timedelta(0), command="cancel", reason="not today"), run_id=run_id)
+        stage.wait_for(second, 3600.0)
+        stage.loop.sleep(60.0)
+        ended.append(second.report and second.report.outcome)
+
+    stage.loop.spawn(None, plot, "plot")
+    stage.loop.run(7200.0, lambda: bool(ended))
+    stage.close()
+    assert process.dead and ended == [RunOutcome.ROLLED_BACK]
+    assert has(store) == before
+
+
+def has(store: Store) -> dict[str, object]:
+    """By region: how many there are to be, or what takes events."""
+    if isinstance(store, Groups):
+        return {region: store.desired(region) for region in store.regions}
+    assert isinstance(store, Mappings)
+    return {region: dict(polls) for region, polls in store.polls.items()}
 
 
 # --- an undo while Lambda is busy -----------------------------------------------------------------------------------------

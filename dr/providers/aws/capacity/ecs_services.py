@@ -117,12 +117,13 @@ class EcsServices(Capacity[EcsConfig]):
     def look(self, place: Place) -> Groups:
         """Services 10 a call, bounds 50 a call, all subnets in one, at the same time where they can be. Raises StepError.
 
-        Bounds and zones only tell more: where they are refused, the groups say so.
+        Bounds and zones only tell more: where they are refused, the groups say so. A minimum that is not known may keep tasks there.
         """
         names, cluster = self.config.groups(place.region), self.config.regions[place.region].cluster
         listed = list(names.values())
         asked = [partial(self._services, place, cluster, part) for part in _parts(listed, _BATCH)]
-        bounds = [partial(self._bounds, place, cluster, part) for part in _parts(listed, _BOUNDS_BATCH)]
+        bounded = list(_parts(listed, _BOUNDS_BATCH))
+        bounds = [partial(self._bounds, place, cluster, part) for part in bounded]
         found: dict[str, Mapping[str, Any]] = {}
         unseen: list[StepError] = []
         for number, answer in enumerate(self.aws.many([*asked, *bounds])):
@@ -130,7 +131,7 @@ class EcsServices(Capacity[EcsConfig]):
                 if number < len(asked) or not isinstance(answer, Permanent):
                     raise answer
                 unseen.append(answer)
-                continue
+                answer = {name: {"unbounded": answer.hint or answer.message} for name in bounded[number - len(asked)]}
             for key, item in answer.items():
                 found[key] = {**found.get(key, {}), **item}
         zones: Mapping[str, str] = {}
@@ -259,10 +260,12 @@ def service(word: str, item: Mapping[str, Any], zones: Mapping[str, str], since:
     status = str(item.get("status", ""))
     counts = {"RUNNING": int(item["runningCount"]), "PENDING": int(item.get("pendingCount", 0))}
     daemon = item.get("schedulingStrategy") == "DAEMON"
+    unbounded = item.get("unbounded")
     return Group(
         word, str(item["serviceName"]), int(item["desiredCount"]), int(item["runningCount"]), least=int(item.get("least", 0)),
         most=item.get("most"), zones=tuple(sorted({zones[subnet] for subnet in _subnets(item) if subnet in zones})), still=counts,
         troubles=tuple(dict.fromkeys([*rollouts, *told]))[:3],
+        held="" if unbounded is None else f"its minimum is not known: {unbounded}",
         broken="a daemon service has no count" if daemon else "" if status == "ACTIVE" else f"it is {status}",
     )  # fmt: skip
 

@@ -19,6 +19,7 @@ from dr.model.runbook import KindConfig
 from dr.model.words import Intent, Severity, Verb
 from dr.ports import AttemptContext, Look, Seen, Site, Step
 from dr.providers.aws.calls import Call, Use
+from dr.providers.aws.capacity.sized import sized, written_down
 from dr.providers.aws.config import AwsConfig
 from dr.providers.aws.kind import AwsKind, AwsStep, Judged
 from dr.providers.aws.names import arn
@@ -247,6 +248,10 @@ class Switch(AwsStep[LambdaEventSource]):
         wanted = dict.fromkeys(before, int(self.enabled))
         return replace(seen, evidence=(Sized(component=self.owner.name, region=self.region, before=before, wanted=wanted),))
 
+    def preserve(self, context: AttemptContext) -> tuple[Evidence, ...]:
+        """How they were is journaled before they are switched, where an undo goes back to it. Raises Transient: the next attempt acts."""
+        return written_down(context, self._before(context))
+
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """Switches those that are not so, and are not on their way there."""
         found = self._now()
@@ -271,8 +276,7 @@ class Switch(AwsStep[LambdaEventSource]):
 
     def _before(self, context: AttemptContext) -> Sized | None:
         """What this run found first."""
-        own = (item for item in context.evidence if isinstance(item, Sized))
-        return next((item for item in own if (item.component, item.region) == (self.owner.name, self.region)), None)
+        return next(sized(context, self.owner.name, self.region), None)
 
     def _now(self) -> Mapping[str, Mapped | StepError]:
         """Each mapping; only one that is not there stays an error. Raises StepError."""

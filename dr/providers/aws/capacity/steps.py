@@ -10,6 +10,7 @@ from dr.model.evidence import Evidence, Note, Sized
 from dr.model.words import Guard, Intent
 from dr.ports import AttemptContext, Look, Seen
 from dr.providers.aws.capacity.config import share
+from dr.providers.aws.capacity.sized import sized, written_down
 from dr.providers.aws.kind import AwsStep
 
 if TYPE_CHECKING:
@@ -80,6 +81,10 @@ class Scale(Waited):
             told = ", ".join(f"{word} {size}" for word, size in self.owner.remembered(self.source).items())
             facts.append(Note(text=f"what {self.source} had ({told or 'nobody knows'}) is {self.owner.remembered_when(self.source)}"))
         return Seen(Look.NEEDED, "; ".join(problems), tuple(facts))
+
+    def preserve(self, context: AttemptContext) -> tuple[Evidence, ...]:
+        """What the target had is journaled before it gets more, where an undo goes back to it. Raises Transient: the next attempt acts."""
+        return written_down(context, self._before(context))
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """Gives those groups a greater size that have less than wanted, as they are now."""
@@ -189,6 +194,10 @@ class Freeze(Waited):
             Look.NEEDED, evidence=(Sized(component=self.owner.name, region=self.source, before=before, wanted=dict.fromkeys(before, 0)),)
         )
 
+    def preserve(self, context: AttemptContext) -> tuple[Evidence, ...]:
+        """What they had is journaled before they are taken down. Raises Transient: the next attempt acts."""
+        return written_down(context, self._before(context))
+
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """Takes those groups down to none that are to have some. What they had is remembered first: it is what the target must have."""
         groups = self.owner.look(self.owner.places[self.source])
@@ -268,8 +277,7 @@ class StandBy(AwsStep["Capacity[Any]"]):
 
 def _found(context: AttemptContext, component: str, region: str, *, frozen: bool) -> Sized | None:
     """What this run found first in a region, before it took groups down there, or gave them more."""
-    own = (item for item in context.evidence if isinstance(item, Sized) and (item.component, item.region) == (component, region))
-    return next((item for item in own if frozen is not any(item.wanted.values())), None)
+    return next((item for item in sized(context, component, region) if frozen is not any(item.wanted.values())), None)
 
 
 def _sizes(groups: Mapping[str, Group]) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -17,23 +17,17 @@ from dr.providers.aws.calls import Use
 from dr.providers.aws.kind import AwsKind, Judged
 from dr.providers.aws.metrics import GET, Metrics, Question, Value
 from dr.providers.aws.place import Place
-from dr.providers.aws.rds_replica.calls import CREATE_REPLICA, INSTANCES, MODIFY, PROMOTE
+from dr.providers.aws.rds_replica.anew import Anew
+from dr.providers.aws.rds_replica.calls import INSTANCES, MODIFY, PROMOTE
 from dr.providers.aws.rds_replica.config import ReplicaConfig
-from dr.providers.aws.rds_replica.steps import CatchUp, FenceLost, FencePlanned, Follow, Instance, Prepare, Promote, SetAside, replica_of
+from dr.providers.aws.rds_replica.instance import Side, replica_of
+from dr.providers.aws.rds_replica.steps import CatchUp, FenceLost, FencePlanned, Follow, Prepare, Promote, SetAside
 from dr.providers.aws.rds_status import SERVES
 from dr.providers.regions import same_regions
 
 _MINUTES = timedelta(minutes=30)
 ASIDE = "-aside"
 """What the old instance's name ends with after a re-protect."""
-
-
-@dataclass(frozen=True)
-class Side:
-    """One region's instance; None: there is none. lag: of a replica, by its own CloudWatch, or why that does not say."""
-
-    instance: Instance | None
-    lag: Value | StepError | None
 
 
 class RdsReadReplica(AwsKind[ReplicaConfig, Side]):
@@ -51,6 +45,7 @@ class RdsReadReplica(AwsKind[ReplicaConfig, Side]):
         super().__init__(name, config, needs, site)
         same_regions(name, self.config.regions, site)
         self.apart("the replica must be in another AWS region")
+        self.anew = Anew(self)
         self._metrics = Metrics.of(self.aws)
         for region, place in self.places.items():
             self._metrics.register(place, self._question(region))
@@ -75,10 +70,18 @@ class RdsReadReplica(AwsKind[ReplicaConfig, Side]):
             value = error
         return Side(next(iter(answer["DBInstances"]), None), value)
 
+    def looks(self, seconds: float) -> dict[str, Side | StepError]:
+        """As the base does; what each instance is like is kept for the day when it is gone."""
+        found = super().looks(seconds)
+        for region, side in found.items():
+            if isinstance(side, Side):
+                self.anew.keep(region, side.instance)
+        return found
+
     def judge(self, looks: Mapping[str, Side | StepError]) -> Judged:
         """Roles by whose replica each one is."""
         roles = {region: _role(side) if isinstance(side, Side) else self.away(side) for region, side in looks.items()}
-        found = list(self.silent(looks))
+        found = [*self.anew.findings(looks), *self.silent(looks)]
         for region, side in looks.items():
             settings = self.config.regions[region]
             if isinstance(side, StepError):
@@ -122,7 +125,7 @@ class RdsReadReplica(AwsKind[ReplicaConfig, Side]):
         )  # fmt: skip
 
     def _prepare(self, source: str, target: str) -> Step:
-        shown = self._shown(target, "DBInstanceStatus")
+        shown = self.shown(target, "DBInstanceStatus")
         return self.step(
             Verb.PREPARE, target, f"{target} is a healthy replica", Prepare(self, source, target),
             uses=(self._seen(target), Use(GET, target)), typed=Typed(shown, f"{shown} | {SERVES}"),
@@ -130,7 +133,7 @@ class RdsReadReplica(AwsKind[ReplicaConfig, Side]):
         )  # fmt: skip
 
     def _fence(self, source: str, target: str) -> Step:
-        check = f"{self._shown(source, 'VpcSecurityGroups[].VpcSecurityGroupId')} | grep -qx '{self.config.regions[source].quarantine}'"
+        check = f"{self.shown(source, 'VpcSecurityGroups[].VpcSecurityGroupId')} | grep -qx '{self.config.regions[source].quarantine}'"
         return self.step(
             Verb.FENCE, source, f"{source} into quarantine, if it can be reached", FenceLost(self, source, target),
             uses=tuple(replace(use, tried=True) for use in (self._seen(source), Use(MODIFY, source, (self.arn(source),)))),
@@ -139,7 +142,7 @@ class RdsReadReplica(AwsKind[ReplicaConfig, Side]):
         )  # fmt: skip
 
     def _fence_planned(self, source: str, target: str) -> Step:
-        check = f"{self._shown(source, 'VpcSecurityGroups[].VpcSecurityGroupId')} | grep -qx '{self.config.regions[source].quarantine}'"
+        check = f"{self.shown(source, 'VpcSecurityGroups[].VpcSecurityGroupId')} | grep -qx '{self.config.regions[source].quarantine}'"
         return self.step(
             Verb.FENCE, source, f"{source} into quarantine", FencePlanned(self, source, target), undoable=True,
             uses=(self._seen(source), Use(MODIFY, source, (self.arn(source),))),
@@ -156,8 +159,8 @@ class RdsReadReplica(AwsKind[ReplicaConfig, Side]):
         )  # fmt: skip
 
     def _promote(self, source: str, target: str, needs: Sequence[str]) -> Step:
-        alone = f"{self._shown(target, 'ReadReplicaSourceDBInstanceIdentifier')} | grep -qx None"
-        check = f"{alone} && {self._shown(target, 'DBInstanceStatus')} | {SERVES}"
+        alone = f"{self.shown(target, 'ReadReplicaSourceDBInstanceIdentifier')} | grep -qx None"
+        check = f"{alone} && {self.shown(target, 'DBInstanceStatus')} | {SERVES}"
         return self.step(
             Verb.PROMOTE, target, f"{target} takes writes", Promote(self, source, target),
             uses=(self._seen(target), Use(GET, target), Use(PROMOTE, target, (self.arn(target),))),
@@ -179,12 +182,17 @@ class RdsReadReplica(AwsKind[ReplicaConfig, Side]):
         )  # fmt: skip
 
     def _follow(self, source: str, target: str) -> Step:
-        follows = f"{self._shown(source, 'ReadReplicaSourceDBInstanceIdentifier')} | grep -q :{self.config.regions[target].instance}"
-        check = f"{follows} && {self._shown(source, 'DBInstanceStatus')} | {SERVES}"
+        follows = f"{self.shown(source, 'ReadReplicaSourceDBInstanceIdentifier')} | grep -q :{self.config.regions[target].instance}"
+        check = f"{follows} && {self.shown(source, 'DBInstanceStatus')} | {SERVES}"
+        if group := self.config.regions[source].parameter_group:
+            check += f" && {self.shown(source, 'DBParameterGroups[0].DBParameterGroupName')} | grep -qx {group}"
         return self.step(
             Verb.FOLLOW, source, f"a new replica of {target} in {source}", Follow(self, source, target),
-            uses=(self._seen(source), Use(CREATE_REPLICA, source, (self.arn(source), self.arn(target)))),
-            typed=Typed(self.typed(self.places[source], CREATE_REPLICA, self.new_replica(source, target)), check),
+            uses=(
+                self._seen(target), self._seen(source), Use(INSTANCES, source, (self.arn(source, self.aside(source)),)),
+                *self.anew.uses(source),
+            ),
+            typed=Typed(self.anew.by_hand(source), check),
             estimate=timedelta(minutes=15), budget=timedelta(hours=14), needs=("preserve",), max_attempts=50,
         )  # fmt: skip
 
@@ -212,11 +220,14 @@ class RdsReadReplica(AwsKind[ReplicaConfig, Side]):
         }  # fmt: skip
 
     def reachable(self, region: str) -> dict[str, Any]:
-        """Parameters of ModifyDBInstance that let its clients in."""
-        settings = self.config.regions[region]
-        return {
-            "DBInstanceIdentifier": settings.instance, "VpcSecurityGroupIds": list(settings.security_groups), "ApplyImmediately": True,
-        }  # fmt: skip
+        """Parameters of ModifyDBInstance that let its clients in. Raises Permanent: nobody knows through which security groups."""
+        named, reached = self.config.regions[region].instance, self.anew.like(region).get("security_groups", "").split()
+        if not reached:
+            raise Permanent(
+                f"{named} is in quarantine, and which security groups it had is not known",
+                hint=f"write regions.{region}.security_groups: those through which its clients reach it",
+            )
+        return {"DBInstanceIdentifier": named, "VpcSecurityGroupIds": reached, "ApplyImmediately": True}
 
     def set_aside(self, region: str) -> dict[str, Any]:
         """Parameters of ModifyDBInstance that give the other name."""
@@ -226,28 +237,16 @@ class RdsReadReplica(AwsKind[ReplicaConfig, Side]):
             "DBInstanceIdentifier": settings.instance, "NewDBInstanceIdentifier": self.aside(region), "ApplyImmediately": True, **closed,
         }  # fmt: skip
 
-    def new_replica(self, source: str, target: str) -> dict[str, Any]:
-        """Parameters of CreateDBInstanceReadReplica; boto3 signs for the other region by ``SourceRegion``."""
-        settings = self.config.regions[source]
-        parameters: dict[str, Any] = {
-            "DBInstanceIdentifier": settings.instance, "SourceDBInstanceIdentifier": self.arn(target),
-            "SourceRegion": self.places[target].code,
-        }  # fmt: skip
-        more = {
-            "DBInstanceClass": settings.instance_class, "KmsKeyId": settings.kms_key,
-            "VpcSecurityGroupIds": list(settings.security_groups) or None,
-        }  # fmt: skip
-        return parameters | {name: value for name, value in more.items() if value is not None}
+    def shown(self, region: str, what: str) -> str:
+        """The command that prints one thing of a region's instance. what: JMESPath."""
+        named = {"DBInstanceIdentifier": self.config.regions[region].instance}
+        return self.typed(self.places[region], INSTANCES, named, query=f"DBInstances[0].{what}", text=True)
 
     def _expected(self, region: str) -> str:
         return self.config.regions[self.config.other(region)].instance
 
     def _seen(self, region: str) -> Use:
         return Use(INSTANCES, region, (self.arn(region),))
-
-    def _shown(self, region: str, what: str) -> str:
-        named = {"DBInstanceIdentifier": self.config.regions[region].instance}
-        return self.typed(self.places[region], INSTANCES, named, query=f"DBInstances[0].{what}", text=True)
 
     def _question(self, region: str) -> Question:
         return Question("AWS/RDS", "ReplicaLag", (("DBInstanceIdentifier", self.config.regions[region].instance),))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dr.errors import EffectUnknown, Permanent, StepError, Transient
 from dr.model.evidence import Evidence, Fenced, Following, Preserved, Promoted, RecoveryPoint
@@ -12,22 +11,11 @@ from dr.model.words import FenceState
 from dr.ports import AttemptContext, Look, Seen
 from dr.providers.aws.kind import AwsStep
 from dr.providers.aws.rds_replica.calls import CREATE_REPLICA, INSTANCES, MODIFY, PROMOTE
+from dr.providers.aws.rds_replica.instance import Instance, groups, replica_of
 from dr.providers.aws.rds_status import patient, ready
 
 if TYPE_CHECKING:
     from dr.providers.aws.rds_replica.kind import RdsReadReplica
-
-Instance = Mapping[str, Any]
-
-
-def replica_of(instance: Instance) -> str:
-    """What it follows: an identifier, or an ARN where that is elsewhere; empty: it is nobody's replica."""
-    return str(instance.get("ReadReplicaSourceDBInstanceIdentifier") or "")
-
-
-def groups(instance: Instance) -> tuple[str, ...]:
-    """Its security groups."""
-    return tuple(sorted(str(item["VpcSecurityGroupId"]) for item in instance.get("VpcSecurityGroups", ())))
 
 
 class ReplicaStep(AwsStep["RdsReadReplica"]):
@@ -92,6 +80,8 @@ class Prepare(ReplicaStep):
 class FenceLost(ReplicaStep):
     """Failover: the quarantine, where its region answers. Always ends with evidence; nothing else waits for it."""
 
+    _before: Instance | None = None
+
     def observe(self, context: AttemptContext) -> Seen:
         """DONE: it is in quarantine, follows somebody, is gone, or nobody can tell. NEEDED: it answers and is not."""
         settings = self.owner.config.regions[self.source]
@@ -107,11 +97,13 @@ class FenceLost(ReplicaStep):
         if groups(found) == (settings.quarantine,):
             proof = f"{settings.instance} has {settings.quarantine} alone: nobody reaches it"
             return Seen(Look.DONE, proof, (self.fenced(FenceState.FENCED, proof),))
+        self._before = found
         return Seen(Look.NEEDED)
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """Into quarantine."""
+        """Into quarantine. Who was let in is kept first: its undo and the way back ask for that, and nobody may have looked before."""
         settings = self.owner.config.regions[self.source]
+        self.owner.anew.keep(self.source, self._before)
         try:
             self.call(context, self.source, MODIFY, **self.owner.quarantined(self.source))
         except (EffectUnknown, StepError) as error:
@@ -144,7 +136,7 @@ class FencePlanned(FenceLost):
         return Seen(Look.BLOCKED, f"{why}: a planned move does not begin")
 
     def undo(self, context: AttemptContext) -> None:
-        """The security groups that the runbook names. Raises StepError."""
+        """The security groups that the runbook names, else those that it had before. Raises StepError."""
         self.call(context, self.source, MODIFY, **self.owner.reachable(self.source))
 
 
@@ -223,14 +215,17 @@ class SetAside(ReplicaStep):
     """Re-protect: the old instance keeps what only it has, under another name, out of its clients' reach. Nothing is deleted."""
 
     def observe(self, context: AttemptContext) -> Seen:
-        """DONE: it has the other name, or is a replica. BLOCKED: the target does not write."""
+        """DONE: it has the other name, or is a replica. BLOCKED: the target does not write; a new one could not be made."""
         target = self.instance(self.target)
         if target is None or replica_of(target):
             return Seen(Look.BLOCKED, f"{self.target} does not write: which copy is newer is not known")
         found = self.instance(self.source)
         if found is not None and replica_of(found):
             return Seen(Look.DONE, f"{self.name(self.source)} is a replica")
-        aside = self.instance(self.source, self.owner.aside(self.source))
+        aside, anew = self.instance(self.source, self.owner.aside(self.source)), self.owner.anew
+        # said before anything is done, and not at the end of it
+        if why := anew.lacks(self.source, target, anew.seen(self.source, found or aside)):
+            return Seen(Look.BLOCKED, why)
         if found is None:
             facts = () if aside is None else (self._preserved(context), self._fenced_aside())
             return Seen(Look.DONE, "" if aside is not None else f"there is no {self.name(self.source)}", facts)
@@ -255,28 +250,58 @@ class SetAside(ReplicaStep):
 
 
 class Follow(ReplicaStep):
-    """A new replica in the source's region, under the old name."""
+    """A new replica in the source's region, under the old name, and with what the old one had."""
+
+    _regrouped = False
 
     def observe(self, context: AttemptContext) -> Seen:
-        """DONE: it follows the target. NEEDED: there is none, or it is being made."""
+        """DONE: it follows the target. NEEDED: there is none, it is being made, or it has not its parameter group yet. BLOCKED: one of
+        that name stands alone; none can be made."""
         found = self.instance(self.source)
         if found is None:
-            return Seen(Look.NEEDED, f"{self.source} has no replica")
+            why = self.owner.anew.lacks(self.source, self.instance(self.target) or {}, self.owner.anew.seen(self.source, self._left()))
+            return Seen(Look.BLOCKED, why) if why else Seen(Look.NEEDED, f"{self.source} has no replica")
         if not replica_of(found):
             return Seen(Look.BLOCKED, f"{self.name(self.source)} in {self.source} stands alone: it was not set aside")
         if ready(found["DBInstanceStatus"]) is not Look.DONE:
             return Seen(Look.NEEDED, f"{self.name(self.source)} is {found['DBInstanceStatus']}")
+        if group := self._group(found, self._left()):
+            return Seen(Look.NEEDED, f"{self.name(self.source)} has not its parameter group {group} yet")
         following = Following(component=self.owner.name, region=self.source, upstream=replica_of(found), how="a new read replica")
         return Seen(Look.DONE, evidence=(following,))
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
-        """Makes it, unless it is there."""
-        if self.instance(self.source) is None:
-            self.call(
-                context,
-                self.source,
-                CREATE_REPLICA,
-                already=("DBInstanceAlreadyExists",),
-                **self.owner.new_replica(self.source, self.target),
-            )
+        """Makes it, unless it is there; gives it its parameter group where that could not be asked for with it. What is set there may
+        only take hold when it starts, which a promotion makes it do:
+        https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_ReadRepl.Promote.html."""
+        found, left, self._regrouped = self.instance(self.source), self._left(), False
+        if found is None:
+            target = self.instance(self.target)
+            if target is None:
+                raise Transient(f"{self.name(self.target)} in {self.target} is not described just now", hint="wait")
+            parameters = self.owner.anew.parameters(self.source, target, left)
+            with patient(lambda: [self._status(self.target)]):  # a promoted one makes its first backup
+                self.call(context, self.source, CREATE_REPLICA, already=("DBInstanceAlreadyExists",), **parameters)
+        elif replica_of(found) and ready(found["DBInstanceStatus"]) is Look.DONE and (group := self._group(found, left)):
+            self._regrouped = True
+            with patient(lambda: [self._status(self.source)]):
+                self.call(context, self.source, MODIFY, **self.owner.anew.regrouped(self.source, group))
         return ()
+
+    def verify(self, context: AttemptContext) -> Seen:
+        """DONE: it follows. Raises Transient: it does, and is to be given its parameter group, by another attempt."""
+        seen = self.observe(context)
+        if seen.look is Look.NEEDED and not self._regrouped:
+            found = self.instance(self.source)
+            if found is not None and ready(found["DBInstanceStatus"]) is Look.DONE and (group := self._group(found, self._left())):
+                raise Transient(f"{self.name(self.source)} is there, and has to be given its parameter group {group}")
+        return seen
+
+    def _group(self, found: Instance, left: Instance | None) -> str:
+        return self.owner.anew.group(self.source, found, left)
+
+    def _status(self, region: str) -> str:
+        return str((self.instance(region) or {}).get("DBInstanceStatus", ""))
+
+    def _left(self) -> Instance | None:
+        return self.instance(self.source, self.owner.aside(self.source))

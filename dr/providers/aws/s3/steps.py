@@ -11,6 +11,7 @@ from dr.errors import StepError, Transient
 from dr.model.evidence import Evidence, Note, RecoveryPoint, WriteAccepted
 from dr.ports import AttemptContext, Look, Seen
 from dr.providers.aws.kind import AwsStep
+from dr.providers.aws.problems import code_of
 from dr.providers.aws.s3 import batch, listing, objects
 from dr.providers.aws.s3.batch import Job
 from dr.providers.aws.s3.listing import Difference, Version
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 _MINUTE = timedelta(minutes=1)
 _ASKED = 200
 """Objects of which it is asked together whether S3 gave them up."""
+_SETTLED = ("COMPLETED", "COMPLETE", "REPLICA", "")
+"""Nothing is to be sent any more. https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html (x-amz-replication-status)"""
+_GONE = ("404", "NoSuchKey", "NoSuchVersion")
+"""What is there no more."""
 _IN_VAIN = 3
 """Attempts of a failover to ask for settings that it can do without."""
 _REST_SECONDS, _SHARE = 2.0, 4
@@ -33,8 +38,10 @@ class BucketStep(AwsStep["S3Bucket"]):
     owner: S3Bucket
     _compared_at = -1e9
     _took = 0.0
-    _denied = False
-    """Whether S3 gave something up must not be asked."""
+    _unasked: StepError | None = None
+    """Why it is not known of something whether S3 gave it up."""
+    _on_its_way: Version | None = None
+    """What S3 says that it has still to send."""
 
     def compare(self, context: AttemptContext, old: str, leading: str) -> Difference | None:
         """What ``old`` lacks of ``leading`` and the other way round; None: too many objects to be listed. Raises StepError."""
@@ -55,20 +62,26 @@ class BucketStep(AwsStep["S3Bucket"]):
         return listing.compare(sides[1], sides[0], self.owner.config.prefix)
 
     def given_up(self, region: str, items: Sequence[Version], most: int | None = None, *, one: bool = False) -> list[Version]:
-        """Versions of a region that S3 has given up sending: they never arrive by themselves. The oldest are asked first. What must not be
-        asked counts as on its way. Raises Transient.
+        """Versions of a region that S3 has given up sending: they never arrive by themselves. The oldest are asked first. What is on
+        its way, and why something cannot be asked, is kept beside it; a version that is gone meanwhile is neither. Raises Transient.
 
         Args:
             most: how many are asked; None: all. one: no more are asked once there is one.
         """
-        ordered, found, self._denied = sorted(items, key=lambda item: item.modified)[:most], list[Version](), False
+        ordered, found = sorted(items, key=lambda item: item.modified)[:most], list[Version]()
+        self._unasked = self._on_its_way = None
         for first in range(0, len(ordered), _ASKED):
             some = ordered[first : first + _ASKED]
             said = self.owner.aws.many([partial(objects.replication, self.owner, region, item) for item in some])
             for error in (status for status in said if isinstance(status, Transient)):
                 raise error
-            self._denied |= any(isinstance(status, StepError) and "403" in status.message for status in said)
-            found += [item for item, status in zip(some, said, strict=True) if status == "FAILED"]
+            for item, status in zip(some, said, strict=True):
+                if isinstance(status, StepError):
+                    self._unasked = self._unasked or (None if code_of(status) in _GONE else status)
+                elif status == "FAILED":
+                    found.append(item)
+                elif status not in _SETTLED:
+                    self._on_its_way = self._on_its_way or item
             if found and one:
                 break
         return found
@@ -117,8 +130,9 @@ class Prepare(BucketStep):
 
 class Drain(BucketStep):
     """The writers are frozen: everything that they wrote is in the target. Two proofs, whichever comes first: all that the source listed
-    then is in the target, or S3 says that nothing is pending, of a whole minute after the freeze, and of nothing that it gave it up. Where
-    somebody writes on whom nothing freezes, that is on its way by the rule, and no such moment would ever come for all of it.
+    then is in the target, or S3 says that nothing is pending, of a whole minute after the freeze, and of each object that is missing
+    that it has neither given it up nor still to send it. Where somebody writes on whom nothing freezes, that is on its way by the rule, and
+    no such moment would ever come for all of it.
 
     What S3 gave up never arrives by itself, however lately it was written: it is sent by Batch Replication, where a role for that is given.
     """
@@ -185,12 +199,21 @@ class Drain(BucketStep):
         unsent = [item for item in items if (item.key, item.version) not in self._sent]
         if failed := self.given_up(self.source, unsent, None if quiet else _ASKED, one=True):
             return self._gave_up(failed, unsent)
-        if quiet and pending is not None and not self._denied and len(unsent) == len(items):
+        settled = self._unasked is None and self._on_its_way is None and len(unsent) == len(items)
+        if quiet and pending is not None and settled:
             unseen = "" if found is not None else "; too many objects to compare, so what S3 gave up since they were brought is not seen"
             return self._drained(context, f"nothing was pending in the minute to {pending[1]:%H:%M:%S} UTC{unseen}")
-        left = f"{len(items)} objects, {items[0].key} among them" if items else f"pending: {pending or 'unknown'}"
-        unasked = "; to know whether S3 gave them up, allow s3:GetObjectVersion" if self._denied else ""
-        return Seen(Look.NEEDED, f"not in {self.target}: {left}{unasked}")
+        first = self._on_its_way or next(iter(items), None)
+        left = f"pending: {pending or 'unknown'}" if first is None else f"{len(items)} objects, {first.key} among them"
+        return Seen(Look.NEEDED, f"not in {self.target}: {left}{self._not_known()}")
+
+    def _not_known(self) -> str:
+        """Why it cannot be told whether S3 gave up what is missing; empty: it can."""
+        if self._unasked is None:
+            return ""
+        if "403" in self._unasked.message:
+            return "; to know whether S3 gave them up, allow s3:GetObjectVersion"
+        return f"; whether S3 gave them up is not known: {self._unasked.message}"
 
     def _gave_up(self, failed: Sequence[Version], unsent: Sequence[Version]) -> Seen:
         """BLOCKED where nobody may send it; else raises Transient. All that is missing is sent then: S3 may have given up more of it."""

@@ -1,21 +1,20 @@
-"""Aurora global databases, and RDS read replicas across regions.
+"""Aurora global databases.
 
 Why not moto's: it has neither failover nor switchover; no member is ever the writer of a global cluster made from a source
-cluster; a member can be removed only from us-east-1; a promoted replica stays one of its source and can be promoted again.
+cluster; a member can be removed only from us-east-1.
 
 Where a refusal's code is not documented (called in the wrong region, headless target), the documented fault of that operation
 which comes nearest is used. Times: ``rds.pending`` before anything shows, then ``rds.failover`` or ``rds.switchover``;
-``rds.resync`` of the old primary once its region is back; ``rds.promote``, ``rds.detach``; ``rds.instance`` (0 unless set).
+``rds.resync`` of the old primary once its region is back; ``rds.detach``; ``rds.instance`` (0 unless set).
 """
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from moto.rds.models import DBCluster, DBInstance, GlobalCluster, RDSBackend, rds_backends
+from moto.rds.models import DBCluster, GlobalCluster, RDSBackend, rds_backends
 
 from tests.aws.emulator.lines import lost
 from tests.aws.emulator.registry import after, control, later, operation
@@ -36,7 +35,6 @@ class Move:
 
 _moves: dict[str, Move] = {}  # by global cluster
 _resyncing: set[str] = set()  # ARNs of members that do not follow
-_promoting: set[tuple[str, str]] = set()  # region and name of replicas being promoted
 
 
 def backend(region: str) -> RDSBackend:
@@ -304,51 +302,6 @@ def create_db_instance(call: Call, answer: Answer) -> None:
     instance = backend(call.region).databases[call.params["DBInstanceIdentifier"]]
     instance.status = "creating"
     later("rds.instance", lambda: setattr(instance, "status", "available"), 0.0)
-
-
-@after("rds:CreateDBInstanceReadReplica")
-def create_read_replica(call: Call, answer: Answer) -> None:
-    """A replica has an identity of its own: moto copies its source, list of replicas included."""
-    replica = backend(call.region).databases[call.params["DBInstanceIdentifier"]]
-    replica.replicas = []
-    replica.status = "available"
-    replica.dbi_resource_id = f"db-{replica.db_instance_identifier.upper()}"
-    replica.backup_retention_period = 0
-
-
-@operation("rds:PromoteReadReplica")
-def promote_read_replica(call: Call) -> dict[str, Any]:
-    """https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_PromoteReadReplica.html: ends replication for good."""
-    region, name = call.region, call.params["DBInstanceIdentifier"].lower()
-    known = backend(region).databases
-    if name not in known:
-        raise Refusal("DBInstanceNotFound", f"DBInstance {name} not found.", 404)
-    replica = known[name]
-    if not replica.is_replica or (region, name) in _promoting:
-        raise Refusal("InvalidDBInstanceState", f"DB Instance {name} is not a read replica.", 400)
-    if replica.status != "available":
-        raise Refusal("InvalidDBInstanceState", f"DB Instance {name} is {replica.status}, it must be available.", 400)
-    _promoting.add((region, name))
-    replica.status = "modifying"
-
-    def stand_alone() -> None:
-        _promoting.discard((region, name))
-        _forget(replica)
-        replica.is_replica, replica.source_db_instance_identifier, replica.status = False, None, "available"
-        replica.backup_retention_period = int(call.params.get("BackupRetentionPeriod", 1))
-
-    later("rds.promote", stand_alone)
-    shown = backend(region).describe_db_instances(name)[0]
-    status = {"DBInstanceIdentifier": name, "DBInstanceStatus": "modifying", "Engine": shown.engine, "DBInstanceArn": shown.db_instance_arn}
-    return {"DBInstance": status | {"ReadReplicaSourceDBInstanceIdentifier": shown.source_db_instance_identifier}}
-
-
-def _forget(replica: DBInstance) -> None:
-    """No instance lists the promoted one as its replica any more."""
-    for region in rds_backends[ACCOUNT]:
-        for other in backend(region).databases.values():
-            names = (replica.db_instance_identifier, replica.db_instance_arn)
-            other.replicas = [name for name in copy.copy(other.replicas) if name not in names]
 
 
 @control

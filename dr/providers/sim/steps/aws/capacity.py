@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from dr.errors import Permanent, StepError
+from dr.errors import Permanent, StepError, Transient
 from dr.model.evidence import Evidence, Note, PutBack, Sized, Temporary
 from dr.model.words import Guard, Intent, Verb
 from dr.ports import AttemptContext, Look, Seen
@@ -33,6 +33,10 @@ class Scale(SimStep[Groups]):
             return Seen(Look.NEEDED, "; ".join(problems))
         fact = Sized(component=self.component, region=self.target, before=now, wanted=wanted)
         return Seen(Look.NEEDED, "; ".join(problems), (fact,))
+
+    def preserve(self, context: AttemptContext) -> tuple[Evidence, ...]:
+        """What the target had is journaled before it gets more. Raises Transient: the next attempt acts."""
+        return _written_down(context, self._before(context))
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """Gives those groups a greater size that have less than wanted, as they are now."""
@@ -116,6 +120,10 @@ class Freeze(SimStep[Groups]):
         fact = Sized(component=self.component, region=self.source, before=now, wanted=dict.fromkeys(now, 0))
         return Seen(Look.NEEDED, evidence=(fact,))
 
+    def preserve(self, context: AttemptContext) -> tuple[Evidence, ...]:
+        """What they had is journaled before they are taken down. Raises Transient: the next attempt acts."""
+        return _written_down(context, self._before(context))
+
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """Takes those groups down to none that are to have some. What they had is kept first."""
         now = self.read(self.source, "groups", lambda: self.store.desired(self.source))
@@ -148,6 +156,13 @@ def _found(context: AttemptContext, component: str, region: str, *, frozen: bool
     """What this run found first in a region, before it took groups down there, or gave them more."""
     own = (item for item in context.evidence if isinstance(item, Sized) and (item.component, item.region) == (component, region))
     return next((item for item in own if frozen is not any(item.wanted.values())), None)
+
+
+def _written_down(context: AttemptContext, before: Sized | None) -> tuple[Evidence, ...]:
+    """Raises Transient where it was found only now, and an undo goes back to it: who is killed while it waits journals nothing."""
+    if before is None and context.step.undoable:
+        raise Transient("what is there is written down before it is changed", hint="the next attempt changes it")
+    return ()
 
 
 class StandBy(SimStep[Groups]):
@@ -200,6 +215,10 @@ class Switch(SimStep[Mappings]):
         before = {word: int(polls) for word, polls in self.store.polls[self.region].items()}
         fact = Sized(component=self.component, region=self.region, before=before, wanted=dict.fromkeys(before, int(self.enabled)))
         return replace(seen, evidence=(fact,))
+
+    def preserve(self, context: AttemptContext) -> tuple[Evidence, ...]:
+        """How they were is journaled before they are switched. Raises Transient: the next attempt acts."""
+        return _written_down(context, self._before(context))
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """Switches those that are not so. Raises Transient: they are being changed."""
