@@ -686,7 +686,7 @@ def test_where_it_must_not_be_asked_what_failed_is_waited_for_and_never_called_d
         ("COMPLETED", 0, Look.DONE, "nothing was pending"),
         ("", 0, Look.DONE, "nothing was pending"),
         ("", 404, Look.DONE, "nothing was pending"),
-        ("", 400, Look.NEEDED, "not known: HeadObject"),
+        ("", 400, Look.NEEDED, "not known: s3 HeadObject"),
         ("", 403, Look.NEEDED, "allow s3:GetObjectVersion"),
     ],
 )
