@@ -41,6 +41,10 @@ CHUNK = 4
 """Stories that a worker plays before it hands over what came of them."""
 _SHORTENED, _PLAYS = 3, 60
 """So many stories with a violation are made shorter, each with so many plays at most."""
+_SHORTENING = 180.0
+"""Seconds for all of them together: one that never comes to its end is a week long, and takes more than a minute each time."""
+_CUT = "fewer faults may be enough for it: there was no time to try"
+_NO_TIME = "there was no time to find out which faults are enough for it"
 _MOVED = (Verb.PROMOTE, Verb.REDIRECT, Verb.START)
 """What such a step does, a world must be able to show."""
 _DIGITS = 40
@@ -114,7 +118,7 @@ class Theatre:
         found = record(number, played, stage, outside, {name: item.group.value for name, item in faults.CATALOGUE.items()})
         return found, tell(stage, played, found, {name: item.what for name, item in faults.CATALOGUE.items()}) if told else ()
 
-    def _played(self, story: Story) -> tuple[Played, Stage, Outside]:
+    def _played(self, story: Story, stop: Callable[[], bool] | None = None) -> tuple[Played, Stage, Outside]:
         from dr.app.simulation import new_stage
         from dr.simulate import checks, faults
         from dr.simulate.outcome import Outside
@@ -124,26 +128,38 @@ class Theatre:
         stage, outside = new_stage(self.studio, story), Outside(story)
         stage.world.measured = self.setting.measured
         try:
-            return play(stage, story, faults.CATALOGUE, [*checks.ALL(), outside], self._stop), stage, outside
+            return play(stage, story, faults.CATALOGUE, [*checks.ALL(), outside], stop or self._stop), stage, outside
         except BUGS as error:  # one story must not cost the thousand others
             stage.broken("error", _where(error))
             stage.close()
             return Played(story, (), tuple(stage.violations), "", (), len(stage.world.effects), stage.loop.now), stage, outside
 
-    def shorter(self, number: int, rule: str) -> survey.Shorter:
-        """The story of a violation, with as few faults as it takes."""
+    def shorter(self, number: int, rule: str, enough: Callable[[], bool] = lambda: False) -> survey.Shorter:
+        """The story of a violation, with as few faults as it takes. ``enough``: asked often; true ends it with the shortest story found by
+        then, and begins none. The story as it was is played to its end all the same: without that there is nothing to tell."""
         from dr.simulate.shrink import shrink
         from dr.simulate.tell import told
 
+        if enough():
+            return survey.Shorter(None, _NO_TIME)
+        stages: list[Stage] = []
+
+        def again(story: Story) -> Played:
+            played, stage, _ = self._played(story, (lambda: self.stopped or enough()) if stages else None)
+            if any(item.rule == rule for item in played.violations):
+                stages[:] = [stage]  # the last one that violated the rule is the one that is told
+            return played
+
         try:
-            story = shrink(lambda story: self._played(story)[0], self.story(number), rule, most=_PLAYS).story
+            short = shrink(again, self.story(number), rule, most=_PLAYS, enough=enough)
         except ValueError as error:
             return survey.Shorter(None, "" if self.stopped else f"{error} when it is played again: no two plays of a seed may differ")
-        played, stage, _ = self._played(story)
         if self.stopped:
             return survey.Shorter(None, "")
-        violation = next(item for item in played.violations if item.rule == rule)
-        return survey.Shorter(tuple(dict.fromkeys(fault.name for fault in story.faults)), told(stage, story, violation))
+        violation = next(item for item in short.played.violations if item.rule == rule)
+        text = told(stages[0], short.story, violation)
+        text = text if short.whole or not enough() else f"{text}\n{_CUT}"
+        return survey.Shorter(tuple(dict.fromkeys(fault.name for fault in short.story.faults)), text)
 
     def chunk(self, numbers: Sequence[int]) -> survey.Tally:
         """Several stories; not the one in the middle of which it was to stop."""
@@ -286,7 +302,12 @@ class Simulating:
         code = ExitCode.FAILED if found.violations else ExitCode.OBJECTIVE_MISSED if share.within_both < share.stories else ExitCode.DONE
         again = {item.seed: self._command(item.seed) for item in (*found.worst, *found.broken)}
         broken = found.broken[:_SHORTENED] if self.complete else []
-        shorter = {item.seed: theatre.shorter(item.number, item.violation.rule) for item in broken if item.violation is not None}
+        until = seconds + _SHORTENING
+        shorter = {
+            item.seed: theatre.shorter(item.number, item.violation.rule, lambda: self._seconds >= until)
+            for item in broken
+            if item.violation is not None
+        }
         self.complete = self.complete and not self._stop()
         home, away = _regions(runbook)
         plans = {intent: unseen(theatre.studio.real, intent, home, away) for intent in (Intent.FAILOVER, Intent.SWITCHOVER)}

@@ -25,6 +25,8 @@ from dr.simulate.story import Story, Struck
 MONITOR = "watch"
 MACHINES = ("here", "elsewhere", MONITOR)
 """Where processes run: the engineer's own machine, another one, the monitor's."""
+_LOOK_EVERY = 1.0
+"""Seconds between two looks whether somebody is still at a run."""
 
 
 class FaultSort(Protocol):
@@ -159,6 +161,9 @@ class _Plot:
         if done:
             self.waits_for = "the same command once more"
             self._repeat()
+            self.waits_for = "the end of a run that is under way"
+            while self._under_way:
+                stage.loop.sleep(_LOOK_EVERY)
         self.over = done
 
     def _disaster(self, home: str) -> None:
@@ -202,6 +207,16 @@ class _Plot:
         runs = [run.records for run in self.stage.disk.runs.values() if run.records]
         left = [records[0].event for records in runs if not any(isinstance(record.event, RunEnded) for record in records)]
         return next((event.plan for event in reversed(left) if isinstance(event, RunStarted)), None)
+
+    @property
+    def _under_way(self) -> bool:
+        """Somebody is at a run: the monitor may try a fence that is owed in the very moment in which everybody else is done. A story that
+        ended in the middle of it would say that it never ends."""
+        disk = self.stage.disk
+        lease = disk.leases.get(self.stage.runbook.name)
+        if lease is None or lease.released or not lease.process.alive or lease.run_id not in disk.runs:
+            return False
+        return not any(isinstance(record.event, RunEnded) for record in disk.runs[lease.run_id].records)
 
     @property
     def _last(self) -> Act:

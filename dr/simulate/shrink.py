@@ -16,11 +16,12 @@ _HALVES = 6
 
 @dataclass(frozen=True)
 class Shrunk:
-    """What is left. ``plays``: how many it took. ``played``: the last one that violated the rule."""
+    """What is left. ``plays``: how many it took. ``played``: the last one that violated the rule. ``whole``: nothing was left to try."""
 
     story: Story
     played: Played
     plays: int
+    whole: bool
 
 
 class _Over(Exception):
@@ -34,11 +35,12 @@ class _Search:
     best: Story
     played: Played
     left: int
+    enough: Callable[[], bool]
     plays: int = 0
 
     def fails(self, story: Story) -> bool:
         """Whether the rule is violated, too; the shortest one that does is kept."""
-        if self.plays >= self.left:
+        if self.plays >= self.left or self.enough():
             raise _Over
         self.plays += 1
         played = self.play(story)
@@ -48,12 +50,15 @@ class _Search:
         return True
 
 
-def shrink(play: Callable[[Story], Played], story: Story, rule: str, *, most: int = MOST) -> Shrunk:
+def shrink(
+    play: Callable[[Story], Played], story: Story, rule: str, *, most: int = MOST, enough: Callable[[], bool] = lambda: False
+) -> Shrunk:
     """The shortest story found within so many plays.
 
     Args:
         play: plays a story in a new world, the same way each time.
         story: one that violates the rule.
+        enough: asked before each play but the first; true ends it with what was found by then.
 
     Raises:
         ValueError: it does not.
@@ -61,13 +66,14 @@ def shrink(play: Callable[[Story], Played], story: Story, rule: str, *, most: in
     played = play(story)
     if not any(item.rule == rule for item in played.violations):
         raise ValueError(f"seed {story.seed} does not violate {rule}")
-    search = _Search(play, rule, story, played, most - 1)
+    search = _Search(play, rule, story, played, most - 1, enough)
+    whole = True
     try:
         _fewer(search)
         _smaller(search)
     except _Over:
-        pass
-    return Shrunk(search.best, search.played, search.plays + 1)
+        whole = False
+    return Shrunk(search.best, search.played, search.plays + 1, whole)
 
 
 def _fewer(search: _Search) -> None:

@@ -344,6 +344,56 @@ def test_a_bug_is_a_violation_and_costs_one_story(state: str, capsys: Output, mo
     assert told["rule"] == "error" and "nothing of that name" in told["text"]
 
 
+def test_making_a_story_shorter_has_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then what was found by then is told. The play under way ends, but for the first, which is the story as it was."""
+    from dr.simulate import play
+
+    whole, played, stops = play.play, list[Any](), list[Any]()
+
+    def breaks(stage: Any, story: Any, *others: Any) -> Any:
+        played.append(story)
+        stops.append(others[-1])
+        if story.faults:
+            stage.broken("I7", "planted")
+        return whole(stage, story, *others)
+
+    monkeypatch.setattr(play, "play", breaks)
+    theatre = simulating.Theatre(simulating.Setting(Path(LAB), "1", 3, {}))
+    try:
+        number = next(number for number in range(50) if len(theatre.story(number).faults) >= 4)
+        short = theatre.shorter(number, "I7", lambda: len(played) >= 3)
+        assert len(played) == 3 and played[0] == theatre.story(number)
+        assert stops[0] is None and stops[-1]()
+        assert short.faults and short.told.startswith("violation of I7") and short.told.endswith(simulating._CUT)
+        assert theatre.shorter(number, "I7", lambda: True) == (None, simulating._NO_TIME)
+        assert len(played) == 3, "nothing is played when there is no time at all"
+        short = theatre.shorter(number, "I7")
+        assert short.faults is not None and len(short.faults) == 1 and simulating._CUT not in short.told
+    finally:
+        theatre.close()
+
+
+def test_all_stories_share_the_time(played: list[Record], state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted from when the last story was played."""
+    from dr.simulate.outcome import Broken
+    from dr.simulate.survey import Shorter
+
+    passed = [1000.0]
+    seen: list[bool] = []
+
+    def shorter(_theatre: Any, _number: int, _rule: str, enough: Callable[[], bool]) -> Shorter:
+        seen.append(enough())
+        passed[0] += simulating._SHORTENING / 2
+        return Shorter(None, "")
+
+    monkeypatch.setattr(simulating.Simulating, "_seconds", property(lambda _self: passed[0]))
+    monkeypatch.setattr(simulating.Theatre, "shorter", shorter)
+    played[0] = played[0]._replace(violation=Broken("I1", "two primaries", 1.0))
+    report = simulating.Simulating(State(Path(state)), simulating.Wanted(Path(LAB), seeds=3)).many()
+    assert (report.violations_total, seen) == (3, [False, False, True])
+    assert report.timing.wall_seconds == 1000.0
+
+
 # --- what was learned ---------------------------------------------------------------------------------------------------
 
 

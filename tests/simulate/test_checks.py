@@ -16,7 +16,7 @@ from dr.providers.sim.deployments import Deployments
 from dr.providers.sim.names import Names
 from dr.providers.sim.world import Asked, Effect
 from dr.simulate.checks import ALL
-from dr.simulate.play import Played, play
+from dr.simulate.play import Played, _Plot, play
 from dr.simulate.shrink import shrink
 from dr.simulate.stage import Stage
 from dr.simulate.story import Person, Story, Struck, frame
@@ -269,6 +269,15 @@ def test_nobody_speaks_in_a_fair_story(studio: Studio, plot: str) -> None:
         assert any(report.outcome is RunOutcome.COMPLETED for report in played.reports)
 
 
+def test_a_run_that_somebody_is_at_for_ever_is_no_end(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A story waits for the monitor's own tries, and not for longer than for anything else."""
+    fair = replace(frame("1", 4, plot="planned"), faults=())
+    monkeypatch.setattr(_Plot, "_under_way", property(lambda _self: True))
+    played = play(new_stage(studio, fair), fair, {}, ALL())
+    assert [item.rule for item in played.violations] == ["L1"]
+    assert played.violations[0].text.endswith("the end of a run that is under way")
+
+
 # --- shorter stories --------------------------------------------------------------------------------------------------------
 
 
@@ -313,6 +322,24 @@ def test_shrinking_is_bounded_and_says_what_it_cannot(studio: Studio) -> None:
     assert shrink(again, long, "I7", most=3).plays <= 3
     with pytest.raises(ValueError, match="does not violate I12"):
         shrink(again, long, "I12")
+
+
+def test_shrinking_ends_with_what_was_found_when_it_is_enough(studio: Studio) -> None:
+    """Told so; the first play is made all the same, since without it nothing is known."""
+    long, again = _hurts(studio)
+    played: list[Story] = []
+
+    def counted(shorter: Story) -> Played:
+        played.append(shorter)
+        return again(shorter)
+
+    short = shrink(counted, long, "I7", enough=lambda: len(played) >= 4)
+    assert (short.plays, len(played), short.whole) == (4, 4, False)
+    assert "harmful" in {item.name for item in short.story.faults} and len(short.story.faults) < len(long.faults)
+    assert short.played.violations[0].rule == "I7"
+    none = shrink(again, long, "I7", enough=lambda: True)
+    assert (none.plays, none.whole, none.story) == (1, False, long)
+    assert shrink(again, long, "I7").whole
 
 
 def test_a_violation_is_told_with_all_that_repeats_it(studio: Studio) -> None:
