@@ -115,7 +115,11 @@ class Pair:
         self._spawn("sync", argv, self.base / "sync")
 
     def start_sync_from_now(self) -> None:
-        """A replication that knows nothing of what was written before: that it never brings."""
+        """A replication that knows nothing of what was written before: that it never brings.
+
+        A store logs a change a moment after it has acknowledged the write: one that was logged after ``since`` would come over after all.
+        """
+        self.clock.sleep(0.5)
         self._since = int(self.clock.now().timestamp() * 1000)
         if not self._dead("sync"):
             self.kill("sync")
