@@ -15,6 +15,7 @@ from dr.errors import Permanent, Transient
 from dr.model.evidence import Following
 from dr.model.words import Intent, Severity, Verb
 from dr.ports import Look, Seen
+from dr.providers.aws.kind import used
 from dr.providers.aws.rds_replica import RdsReadReplica
 from tests.aws.emulator import ACCOUNT, Emulator
 from tests.aws.rig import CODES, Rig
@@ -146,7 +147,7 @@ def test_the_way_back_is_like_what_was_there(rig: Rig, emulator: Emulator, engin
     assert built.like("east") == was
     assert [item.region for item in rig.evidence if isinstance(item, Following)] == ["east"]
     steps = [*kind.steps(Intent.FAILOVER, "east", "west"), *kind.steps(Intent.REPROTECT, "east", "west")]
-    seen = {use.call.operation for step in steps for use in step.operation.uses}  # type: ignore[attr-defined]
+    seen = {use.call.operation for step in steps for use in used(step)}
     assert not rig.undeclared(steps, emulator.calls()) and {"CreateDBInstanceReadReplica", "ModifyDBInstance"} <= seen
 
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from dr.errors import StateLost, StateUnreadable
 from dr.model.identity import IdentitySnapshot
@@ -188,13 +188,13 @@ class SharedSamples:
             reading = self._reading.setdefault(group, threading.Lock())
             known = self._read.get(group)
         if not reading.acquire(blocking=known is None):
-            return known[1] if known is not None else ()  # type: ignore[return-value]  # what ``parse`` made of it before
+            return () if known is None else cast("Sequence[T]", known[1])
         try:
             known = self._read.get(group)
             if known is None or self._clock.monotonic() - known[0] > FRESH:
                 found = self._parsed(group, parse, whole)
                 known = self._read[group] = self._clock.monotonic(), found
-            return known[1]  # type: ignore[return-value]  # as above
+            return cast("Sequence[T]", known[1])  # a group is always parsed by one function
         finally:
             reading.release()
 

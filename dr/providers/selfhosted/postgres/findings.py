@@ -100,13 +100,14 @@ def _all(config: PostgresConfig, readings: Mapping[str, Reading], postures: Mapp
 
 
 def _clocks(primary: str, secondary: str, readings: Mapping[str, Reading]) -> Iterator[_Found]:
-    """The primary's clock stamps the commits by which a loss is measured; once its region is gone, nobody can ask it."""
+    """The primary's clock stamps the commits by which a loss is measured. What it was ahead when it was asked last is taken off; once its
+    region is gone, nobody can ask it any more."""
     ours, theirs = readings[primary].clock, readings[secondary].clock
     if ours is None or theirs is None or abs(ours - theirs) < _CLOCKS_DIFFER:
         return
     fix = "have both servers' clocks set by NTP"
     if ours > theirs:
-        fact = f"its clock is {show_duration(ours - theirs)} ahead of that in {secondary}: it hides so much of what a failover loses"
+        fact = f"its clock is {show_duration(ours - theirs)} ahead of that in {secondary}: what it stamps looks newer by so much"
         yield primary, Severity.WARNING, fact, fix
     else:
         fact = f"its clock is {show_duration(theirs - ours)} ahead of that in {primary}: what a failover loses looks larger by so much"
