@@ -216,7 +216,7 @@ def test_each_trap_is_found(primary: Posture, secondary: Posture, severity: Seve
 
 @pytest.mark.parametrize(("ahead", "told"), [(9, ["east", "9.0s", "looks newer"]), (-9, ["west", "9.0s", "larger"]), (4, []), (None, [])])
 def test_two_servers_whose_clocks_differ_are_found_beforehand(ahead: int | None, told: list[str]) -> None:
-    """A primary's clock stamps its writes, which look newer by what it is ahead: that is taken off only where both were compared in time."""
+    """A primary's clock stamps its writes, which look newer by what it is ahead: which is taken off only where both were compared."""
     primary = replace(PRIMARY, clock=None if ahead is None else NOW + timedelta(seconds=ahead))
     found = judge("db", CONFIG, {"east": primary, "west": replace(SECONDARY, clock=NOW)}, {"east": posture(), "west": posture()})
     clocks = [item for item in found if "clock" in item.fact]
