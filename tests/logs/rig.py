@@ -118,11 +118,12 @@ class Pair:
         """A replication that knows nothing of what was written before: that it never brings.
 
         A store logs a change a moment after it has acknowledged the write: one that was logged after ``since`` would come over after all.
+        The old replication is to be dead before that write, or it brings what the test wants apart.
         """
-        self.clock.sleep(0.5)
-        self._since = int(self.clock.now().timestamp() * 1000)
         if not self._dead("sync"):
             self.kill("sync")
+        self.clock.sleep(0.5)
+        self._since = int(self.clock.now().timestamp() * 1000)
         self.start_sync()
 
     def _dead(self, name: str) -> bool:

@@ -94,6 +94,7 @@ def test_what_either_side_lacks_is_brought_over(bucket: Bucket, stores: Pair, tm
     """Preserve keeps what only the old side has; follow brings what is missing in both directions, headers and all, and the marker."""
     here, there = [f"east/{key}" for key in ODD], [f"west/{key}" for key in ODD]
     put_apart(bucket, stores, {"east": [*here, "both"], "west": [*there, "both"]})
+    stores.kill("sync")
     packed = gzip.compress(b"one line\n")
     bucket.store("east").put(here[0], packed, {"content-type": "text/plain", "content-encoding": "gzip", "x-amz-meta-who": "t"})
     bucket.store("east").put("empty", b"")
