@@ -201,7 +201,8 @@ def exposure_at_promote(component: str, fence: Fenced | None, found: RecoveryPoi
     that one counts: for now, and for the end of writes that the fence saw.
     """
     if found is None or found.recovery_point is None:
-        return Exposure(component=component, state=Known.UNKNOWN, reason="the recovery point could not be read in the target")
+        reason = "the recovery point could not be read in the target" if found is None or not found.reason else found.reason
+        return Exposure(component=component, state=Known.UNKNOWN, reason=reason)
     zero = timedelta(0)
     if found.complete:
         return Exposure(component=component, state=Known.KNOWN, value=zero, recovery_point=found.recovery_point)

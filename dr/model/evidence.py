@@ -42,6 +42,7 @@ class RecoveryPoint(Frozen):
 
     clock_behind: how far the clock of the machine that read it was behind the target's own; None: not asked.
     clock_ahead: how far the old primary's clock was ahead of the target's when both were asked last; taken off already. None: never.
+    reason: why there is no moment.
     """
 
     fact: Literal["recovery-point"] = "recovery-point"
@@ -53,6 +54,7 @@ class RecoveryPoint(Frozen):
     complete: bool = Field(False, description="everything the fenced primary ever wrote is here (planned moves)")
     clock_behind: Duration | None = None
     clock_ahead: Duration | None = None
+    reason: str = ""
 
 
 class Promoted(Frozen):

@@ -26,7 +26,8 @@ class LagSample(Frozen):
     clock_behind: how far the clock of the machine that sampled was behind the secondary's own; None: not asked.
     clock_ahead: how far the primary's clock, which stamps the commits, was ahead of the secondary's when both were asked last. Lag and
         recovery point are by the secondary's: it is taken off already. None: they were never compared, or it stamps nothing.
-    clock_of: the region whose clock ``clock_ahead`` tells of; a sample that says nothing else still carries both.
+    clock_of: the region whose clock ``clock_ahead`` tells of; a sample that says nothing else still carries both. With None: that clock
+        went ahead since both were asked, nobody knows how far, and its stamps count for nothing.
     """
 
     component: str

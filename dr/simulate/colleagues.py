@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from dr.model.events import Approved, Resumed, RunEnded, RunStarted, StepEnded, StepStarted, Turned
@@ -38,6 +38,7 @@ class Colleagues:
     stage: Stage
     story: Story
     _seen: tuple[str, int, float] = ("", 0, 0.0)
+    _ended: set[str] = field(default_factory=set)
 
     def run(self) -> None:
         """Looks, and answers, for ever."""
@@ -56,8 +57,8 @@ class Colleagues:
                     stage.wait_for(stage.type(act, run_id=run_id, machine="elsewhere"), self.story.ends)
 
     def _waiting(self) -> Iterator[tuple[str, int, str]]:
-        """Run, number and id of every step of the newest run that nobody has answered yet."""
-        run = self._newest()
+        """Run, number and id of every step of the run under way that nobody has answered yet."""
+        run = self._under_way()
         if run is None:
             return
         plan: Plan | None = None
@@ -65,8 +66,6 @@ class Colleagues:
         try:
             for record in run.records:
                 event = record.event
-                if isinstance(event, RunEnded):
-                    return
                 if isinstance(event, (RunStarted, Turned)):
                     plan = event.plan
                 elif isinstance(event, Approved):
@@ -76,12 +75,22 @@ class Colleagues:
         asking = [step.id for step in plan.steps if step.approval] if plan is not None else []
         yield from ((run.run_id, number, step) for number, step in enumerate(asking, start=1) if step not in answered)
 
-    def _newest(self) -> StoredRun | None:
-        return next(reversed(self.stage.disk.runs.values()), None)
+    def _under_way(self) -> StoredRun | None:
+        """The newest run that has not ended: one that began after it, and was refused, asks for nobody."""
+        for run in reversed(self.stage.disk.runs.values()):
+            if run.run_id not in self._ended:
+                try:
+                    over = any(isinstance(record.event, RunEnded) for record in run.records)
+                except ValueError:  # the journal is damaged
+                    over = False
+                if not over:
+                    return run
+                self._ended.add(run.run_id)
+        return None
 
     def _left(self) -> tuple[str, tuple[str, ...]] | None:
         """The run that will stand where it stands until the morning, and what it asks: a process holds it, and has nothing to do."""
-        stage, run = self.stage, self._newest()
+        stage, run = self.stage, self._under_way()
         lease = stage.disk.leases.get(stage.runbook.name)
         if not stage.healed or run is None or lease is None or lease.released or lease.run_id != run.run_id or not lease.process.alive:
             return None

@@ -20,7 +20,7 @@ from dr.model.runbook import SecretRef
 from dr.model.words import FenceState, Known, Role, Severity
 from dr.monitor.watch import unknown_sample
 from dr.ports import Completed, Look, Site
-from dr.providers.clock_ahead import ClockAhead, Told
+from dr.providers.clock_ahead import ClockAhead, Told, why_wrong, wrong
 from dr.providers.registry import BUILT_IN
 from dr.providers.selfhosted.postgres.config import Follows, PostgresConfig, RegionServer
 from dr.providers.selfhosted.postgres.connect import Reach, scrubbed
@@ -107,13 +107,13 @@ def test_how_far_a_clock_is_ahead_is_remembered_for_the_day_nobody_can_ask() -> 
     read is unknown."""
     kept = _Kept(LagSample(component="db", at=NOW, state=Known.KNOWN, lag=MOMENT, clock_ahead=timedelta(seconds=3), clock_of="east"))
     clocks = _clocks(kept)
-    assert (clocks.of("east"), clocks.of("west")) == (timedelta(seconds=3), None), "not of the other one, once the roles are swapped"
+    assert [clocks.told(region)["clock_ahead"] for region in ("east", "west")] == [timedelta(seconds=3), None], "once the roles are swapped"
     assert clocks.told(None) == {"clock_ahead": timedelta(seconds=3), "clock_of": "east"}
     clocks.saw("east", timedelta(seconds=5))
-    assert clocks.of("east") == timedelta(seconds=5)
+    assert clocks.told("east")["clock_ahead"] == timedelta(seconds=5)
     clocks.saw("east", timedelta(seconds=-5))
     assert clocks.told("east") == {"clock_ahead": timedelta(0), "clock_of": "east"}
-    assert _clocks(kept, component="logs").of("east") is None
+    assert _clocks(kept, component="logs").told("east")["clock_of"] == ""
     assert _clocks(_Kept(None)).told("east") == {"clock_ahead": None, "clock_of": ""}
 
 
@@ -124,10 +124,32 @@ def test_of_several_looks_at_the_clocks_the_quickest_counts() -> None:
     clocks.saw("east", timedelta(milliseconds=3), timedelta(milliseconds=3))
     clock.sleep(60.0)
     clocks.saw("east", timedelta(seconds=2), timedelta(seconds=2))
-    assert clocks.of("east") == timedelta(milliseconds=3)
+    assert clocks.told("east")["clock_ahead"] == timedelta(milliseconds=3)
     clock.sleep(300.0)
     clocks.saw("east", timedelta(seconds=2), timedelta(seconds=2))
-    assert clocks.of("east") == timedelta(seconds=2)
+    assert clocks.told("east")["clock_ahead"] == timedelta(seconds=2)
+    clocks.saw("east", timedelta(seconds=9), timedelta(seconds=4))
+    assert clocks.told("east")["clock_ahead"] == timedelta(seconds=9), "however long that look took: the clock was set in between"
+
+
+def test_a_stamp_in_the_future_is_not_believed_until_both_clocks_were_asked_again() -> None:
+    """The primary's clock went ahead while nobody could ask it: by how much is unknown, and a later process hears so from the samples."""
+    clocks = _clocks(_Kept(None))
+    clocks.saw("east", timedelta(milliseconds=3), timedelta(milliseconds=3))
+    clocks.stamped("east", timedelta(milliseconds=900))
+    assert not wrong(clocks.told("east")), "clocks run apart a little"
+    clocks.stamped("east", timedelta(seconds=30))
+    told = clocks.told(None)
+    assert wrong(told) and "the clock of east" in why_wrong(told)
+    reading = replace(SECONDARY, last_commit=NOW + timedelta(seconds=30))
+    sample = decide("db", NOW, reading, None, MOMENT, clock=told)
+    assert reading.heartbeat is not None
+    assert (sample.state, sample.recovery_point, "its stamps" in sample.reason) == (Known.BOUND, reading.heartbeat.beat_at, True)
+    alone = decide("db", NOW, replace(reading, heartbeat=None), None, MOMENT, clock=told)
+    assert (alone.state, alone.recovery_point, "its stamps" in alone.reason) == (Known.UNKNOWN, None, True)
+    assert wrong(_clocks(_Kept(alone)).told("east")) and not wrong(_clocks(_Kept(alone)).told("west"))
+    clocks.saw("east", timedelta(seconds=31), timedelta(seconds=2))
+    assert clocks.told("east") == {"clock_ahead": timedelta(seconds=31), "clock_of": "east"}
 
 
 @pytest.mark.parametrize("secondary", [Unread("no answer", Reach.SILENT), PRIMARY])
@@ -138,7 +160,7 @@ def test_a_sample_that_knows_nothing_else_carries_what_is_known_of_the_clock(sec
     assert (seen.state, seen.clock_ahead, seen.clock_of) == (Known.UNKNOWN, timedelta(minutes=2), "east")
     late = unknown_sample("db", NOW, "no answer", seen)
     assert (late.clock_ahead, late.clock_of) == (timedelta(minutes=2), "east")
-    assert _clocks(_Kept(late)).of("east") == timedelta(minutes=2)
+    assert _clocks(_Kept(late)).told("east")["clock_ahead"] == timedelta(minutes=2)
 
 
 def test_without_heartbeats_the_lag_is_a_bound() -> None:

@@ -17,7 +17,7 @@ from dr.model.lag import Beat, ComponentView, LagSample, RegionView, leading
 from dr.model.plan import StepSpec
 from dr.model.words import Intent, Known, Role
 from dr.ports import Operation, Site, Step
-from dr.providers.clock_ahead import ClockAhead
+from dr.providers.clock_ahead import ClockAhead, why_wrong
 from dr.providers.clock_ahead import Told as Clock
 from dr.providers.sim.deployments import Deployments
 from dr.providers.sim.process import START, Process
@@ -134,24 +134,27 @@ class SimKind:
             point, shown = self._wire.read(secondary, f"{self.name}.sample", lambda: (store.point(secondary, primary), self.world.now))
         except StepError as error:
             return LagSample(component=self.name, at=now(), state=Known.UNKNOWN, reason=error.message, **self._clock(primary))
-        at, clock = now(), self._clock(primary)
+        at, clock = now(), self._clock(primary, point - shown)
         moment = START + timedelta(seconds=point) - (clock["clock_ahead"] or timedelta(0))
         slow = clock_behind(START + timedelta(seconds=shown), asked) or timedelta(0)
-        if moment > at + slow:
-            reason = "ahead of this machine's clock"
-            return LagSample(component=self.name, at=at, state=Known.UNKNOWN, recovery_point=moment, reason=reason, **clock)
+        wrong = why_wrong(clock)
+        if wrong or moment > at + slow:
+            reason, known = wrong or "ahead of this machine's clock", None if wrong else moment
+            return LagSample(component=self.name, at=at, state=Known.UNKNOWN, recovery_point=known, reason=reason, **clock)
         return LagSample(
             component=self.name, at=at, state=Known.KNOWN, lag=at + slow - moment, recovery_point=moment, clock_behind=slow,
             **clock, **store.behind(secondary, primary),
         )  # fmt: skip
 
-    def _clock(self, primary: str) -> Clock:
-        """Asked in the same breath as the recovery point, where the primary answers."""
+    def _clock(self, primary: str, stamped: float | None = None) -> Clock:
+        """Asked in the same breath as the recovery point, where the primary answers. stamped: how far that lay ahead, in seconds."""
         if not self.store.stamps:
             return NO_CLOCK
         shown = self.store.ahead(primary) if self.world.reaches(self.process.machine, primary, write=False) else None
         if shown is not None:
             self._clocks.saw(primary, timedelta(seconds=shown))
+        elif stamped is not None:
+            self._clocks.stamped(primary, timedelta(seconds=stamped))
         return self._clocks.told(primary)
 
     def _alike(self, primary: str | None) -> LagSample:

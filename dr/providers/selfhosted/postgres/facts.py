@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from dr.errors import Permanent, Transient
 from dr.model.words import Role
+from dr.providers.clock_ahead import Told
 from dr.providers.selfhosted.postgres.connect import Connections, NotServed, Reach
 
 Result = TypeVar("Result")
@@ -63,9 +64,19 @@ class Reading:
         moments = [self.last_commit, self.heartbeat.beat_at if self.heartbeat else None]
         return max((moment for moment in moments if moment is not None), default=None)
 
-    def by_own_clock(self, ahead: timedelta | None) -> Reading:
-        """The same, the newest commit by this server's own clock. ahead: of the clock that stamped it; None: nobody compared them."""
-        return self if not ahead or self.last_commit is None else replace(self, last_commit=self.last_commit - ahead)
+    @property
+    def stamped_ahead(self) -> timedelta | None:
+        """How far the newest commit's stamp lies ahead of this server's own clock, below zero where it is older; None: not told."""
+        return None if self.last_commit is None or self.clock is None else self.last_commit - self.clock
+
+    def by_own_clock(self, stamps: Told) -> Reading:
+        """The same, the newest commit by this server's own clock; without it where the clock that stamped it is not to be believed.
+
+        stamps: of that clock.
+        """
+        if self.last_commit is None or not stamps["clock_of"]:
+            return self
+        return replace(self, last_commit=None if stamps["clock_ahead"] is None else self.last_commit - stamps["clock_ahead"])
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from dr.model.base import clock_behind
 from dr.model.lag import Beat, LagSample
 from dr.model.words import Known
 from dr.ports import Clock
-from dr.providers.clock_ahead import ClockAhead, Told
+from dr.providers.clock_ahead import ClockAhead, Told, why_wrong
 from dr.providers.selfhosted.postgres.config import PostgresConfig
 from dr.providers.selfhosted.postgres.connect import Connections
 from dr.providers.selfhosted.postgres.facts import UNDEFINED_TABLE, Reading, Unread, everywhere, try_read
@@ -76,7 +76,8 @@ def decide(
         reason = "the secondary takes writes: it follows nobody"
         return LagSample(component=component, at=now, state=Known.UNKNOWN, reason=reason, **clock)
     missing = behind(primary.position, secondary.received) if primary else None
-    secondary = secondary.by_own_clock(clock["clock_ahead"])
+    secondary = secondary.by_own_clock(clock)
+    why_not = "; ".join(filter(None, [why_wrong(clock), why_not]))
     slow = None if asked is None else clock_behind(secondary.clock, asked)
     state, lag, reason = _lag(now + (slow or timedelta(0)), secondary, primary, elapsed, why_not)
     return LagSample(
@@ -157,6 +158,8 @@ class Probe:
         if ahead is not None and ahead.clock is not None and isinstance(secondary, Reading) and secondary.clock is not None:
             # both on the way to the safe side: the primary showed this after it was asked, the secondary before it had answered
             self._clocks.saw(primary, ahead.clock - secondary.clock + elapsed, elapsed)
+        elif isinstance(secondary, Reading) and secondary.recovering and secondary.stamped_ahead is not None:
+            self._clocks.stamped(primary, secondary.stamped_ahead)
         return decide(
             self._component, self._clock.now(), secondary, ahead, elapsed, why_not=why_not, asked=asked, clock=self._clocks.told(primary)
         )  # fmt: skip

@@ -9,6 +9,7 @@ from dr.model.base import clock_behind
 from dr.model.evidence import Evidence, Fenced, Note, Promoted, RecoveryPoint
 from dr.model.words import FenceState, Guard
 from dr.ports import AttemptContext, Look, Seen
+from dr.providers.clock_ahead import why_wrong
 from dr.providers.selfhosted.postgres.cluster import Cluster, ClusterStep
 from dr.providers.selfhosted.postgres.facts import Reading, read, try_read
 from dr.providers.selfhosted.postgres.findings import sync_blocks_writes
@@ -107,13 +108,16 @@ class Promote(ClusterStep):
     def _recovery_point(self, reading: Reading, asked: datetime | None = None, *, complete: bool = False) -> RecoveryPoint:
         # after the promotion the target writes heartbeats of its own: those tell nothing about what arrived
         own = reading.heartbeat is not None and reading.heartbeat.region == self.target
-        ahead = self.cluster.clocks.of(self.source)
-        reading = reading.by_own_clock(ahead)
+        clocks = self.cluster.clocks
+        if reading.recovering and reading.stamped_ahead is not None:
+            clocks.stamped(self.source, reading.stamped_ahead)
+        clock = clocks.told(self.source)
+        reading = reading.by_own_clock(clock)
         return RecoveryPoint(
             component=self.cluster.component, region=self.target, read_at=self.cluster.clock.now(),
             recovery_point=reading.last_commit if own and not reading.recovering else reading.recovery_point,
             position=reading.replayed or "", complete=complete, clock_behind=None if asked is None else clock_behind(reading.clock, asked),
-            clock_ahead=ahead,
+            clock_ahead=clock["clock_ahead"], reason=why_wrong(clock),
         )  # fmt: skip
 
     def _promoted(self, reading: Reading) -> Promoted:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dr.errors import EffectUnknown, Transient
 from dr.model.evidence import Evidence, Fenced, Following, Preserved, Promoted, RecoveryPoint, WriteAccepted
 from dr.model.words import FenceState, Intent, Verb
 from dr.ports import AttemptContext, Look, Seen
+from dr.providers.clock_ahead import why_wrong
 from dr.providers.sim.database import Database, Span, seconds
 from dr.providers.sim.steps.base import SimStep
 
@@ -26,13 +27,16 @@ class _Step(SimStep[Database]):
 
     def recovery_point(self, asked: datetime, *, complete: bool = False) -> RecoveryPoint:
         """What the target holds; read there, now. ``asked``: this process's clock before the target was asked what it is."""
-        point, ahead = self.store.told_point(self.target), self.place.clocks.of(self.source)
-        if point is not None and ahead is not None:
-            point -= ahead.total_seconds()
+        point, clocks = self.store.told_point(self.target), self.place.clocks
+        if point is not None and not self.store.copies[self.target].primary:
+            clocks.stamped(self.source, timedelta(seconds=point - self.place.world.now))
+        clock = clocks.told(self.source)
+        wrong, ahead = why_wrong(clock), clock["clock_ahead"] or timedelta(0)
+        point = None if point is None or wrong else point - ahead.total_seconds()
         return RecoveryPoint(
             component=self.component, region=self.target, read_at=self.now, recovery_point=None if point is None else self.moment(point),
             position=f"{self.store.copies[self.target].end:.6f}", complete=complete, clock_behind=self.behind(asked),
-            clock_ahead=ahead,
+            clock_ahead=clock["clock_ahead"], reason=wrong,
         )  # fmt: skip
 
     def promoted(self) -> Promoted:
