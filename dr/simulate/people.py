@@ -54,8 +54,8 @@ class OnCall:
             else:
                 self._clear_the_way(command, tries, until)
                 stage.loop.sleep(self.story.person.patience * (1 + tries // 5))
-            if stage.healed and intent.planned and to is not None and self._told(command, "use failover"):
-                intent = Intent.FAILOVER
+            if stage.healed and intent.planned and self._told(command, "use failover"):
+                intent, to = Intent.FAILOVER, to or stage.runbook.home
                 self.decisions.append("a failover in place of a planned move")
             act = self._act(intent, to, accepted)
         return False

@@ -83,3 +83,32 @@ def test_a_primary_that_a_cancelled_failover_stopped_is_not_called_well(lab: Stu
     assert f"metadata-db in east is {Role.STOPPED}" in back.report.reason
     assert forward.report is not None and forward.report.outcome is RunOutcome.COMPLETED, "the way forward is open"
     stage.close()
+
+
+def test_a_failback_that_was_cancelled_past_its_promotion_goes_on_with_the_same_command(lab: Studio) -> None:
+    """Home leads already, names do not: the same command completes it, and the one that is told finds nothing left to do."""
+    stage, typed = new_stage(lab, frame("wrong-way", 3, plot="planned")), list[Command]()
+    home = Act(at=timedelta(0), intent=Intent.FAILBACK, actor="hasty", reason="home")
+
+    def people() -> None:
+        stage.loop.sleep(20.0)
+        give(stage, typed, move(Intent.SWITCHOVER, "west"))
+        stage.loop.sleep(60.0)
+        typed.append(stage.type(home))
+        before = len(stage.world.effects)
+        while not any((item.what, item.region) == ("metadata-db.promote", "east") for item in stage.world.effects[before:]):
+            stage.loop.sleep(0.05)
+        give(stage, typed, CANCEL, next(reversed(stage.disk.runs)))
+        stage.wait_for(typed[1], stage.loop.now + 600.0)
+        give(stage, typed, home)
+        give(stage, typed, move(Intent.FAILOVER, "east"))
+
+    happens(stage, people)
+    _there, cancelled, _cancel, again, failover = [command.report for command in typed]
+    assert cancelled is not None and cancelled.outcome is RunOutcome.CANCELLED
+    assert cancelled.hint == f"dr failover {ROOT / 'runbooks/lab.yaml'} --to east"
+    assert again is not None and again.outcome is RunOutcome.COMPLETED
+    assert failover is not None and failover.outcome is RunOutcome.ALREADY
+    database = stage.world.stores["metadata-db"]
+    assert isinstance(database, Database) and [region for region in database.copies if database.writable(region)] == ["east"]
+    stage.close()
