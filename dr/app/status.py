@@ -76,6 +76,7 @@ def status(runs: Runs, platform: Platform | None) -> StatusReport:
             run_id=live.run_id if live and live.alive else None, holder=live.holder if live and live.alive else None,
         ),
         readiness=_readiness(runs, platform, seen), in_flight=(summary(runs, open_run),) if open_run else (), debt=debt(runs, name),
+        troubles=tuple(platform.site.samples.troubles()),
     )  # fmt: skip
 
 

@@ -106,7 +106,12 @@ def carry_out(intent: Intent, options: Mapping[str, object]) -> int:
             platform, intent, to, actor=who, reason=wanted.reason, acceptances=given, outage_began=began, only=wanted.only, hooks=hooks
         )  # fmt: skip
 
-    return hold(app, go, as_json=wanted.as_json, confirm=(lambda _plan, _since: True) if wanted.yes else _ask)
+    def confirm(plan: Plan, since: datetime | None) -> bool:
+        for trouble in platform.site.samples.troubles():
+            say(f"left out: {trouble}")
+        return wanted.yes or _ask(plan, since)
+
+    return hold(app, go, as_json=wanted.as_json, confirm=confirm)
 
 
 def terminal() -> bool:

@@ -70,7 +70,7 @@ def _empty(directory: Path) -> dict[str, str | list[str] | None]:
     from dr.providers.system import SystemClock
 
     nothing: dict[str, str | list[str] | None] = dict.fromkeys(("runbook", "home", "primary", "lease", "readiness"))
-    lists: dict[str, str | list[str] | None] = {"components": [], "in_flight": [], "debt": []}
+    lists: dict[str, str | list[str] | None] = {"components": [], "in_flight": [], "debt": [], "troubles": []}
     at = f"{SystemClock().now():%Y-%m-%dT%H:%M:%S.%fZ}"
     return {"schema": "dr.status/1", "tool_version": __version__, "state_directory": str(directory), "at": at, **nothing, **lists}
 
@@ -95,6 +95,8 @@ def show_status(report: StatusReport, console: Console) -> None:
             console.print(f"  {debt.kind} {debt.component}: {debt.text}{age}", soft_wrap=True)
             owner = f"   owner: {debt.owner} (run {debt.run_id})" if debt.owner else ""
             console.print(f"    {debt.command}{owner}", style="cyan", soft_wrap=True)
+    for trouble in report.troubles:
+        console.print(f"left out: {trouble}", style="yellow", soft_wrap=True)
     if report.lease is not None and report.lease.scope == "local":
         console.print("lease: local; only runs of this machine are kept apart", style="dim")
     elif report.lease is not None:

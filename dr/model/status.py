@@ -91,7 +91,10 @@ class Readiness(Frozen):
 
 
 class StatusReport(Frozen):
-    """``dr.status/1``. Without a runbook: runs and debt of this state directory only; ``runbook`` and what is observed is null or empty."""
+    """``dr.status/1``. Without a runbook: runs and debt of this state directory only; ``runbook`` and what is observed is null or empty.
+
+    troubles: what shared state holds of the monitors' memory and could not be read; it is left out of everything else.
+    """
 
     schema_: Literal["dr.status/1"] = Field("dr.status/1", alias="schema", serialization_alias="schema")
     tool_version: str
@@ -105,6 +108,7 @@ class StatusReport(Frozen):
     readiness: Readiness | None = None
     in_flight: tuple[RunSummary, ...] = ()
     debt: tuple[Debt, ...] = ()
+    troubles: tuple[str, ...] = ()
 
 
 class LagLine(Frozen):

@@ -95,13 +95,15 @@ class FakeApp:
     asked: ClassVar[list[tuple[str, object]]] = []
     answer: ClassVar[RunReport | DrError | None] = None
     plan_made: ClassVar[Plan] = a_plan()
+    troubles: ClassVar[Sequence[str]] = ()
 
     def __init__(self, directory: Path, world: str = "live", shared: str | None = None) -> None:
         self.state = SimpleNamespace(clock=SimpleNamespace(now=lambda: T0), directory=directory)
 
     def load(self, path: Path) -> object:
         regions = {"east": None, "west": None}
-        return SimpleNamespace(runbook=SimpleNamespace(regions=regions, name="small"), close=lambda: None)
+        site = SimpleNamespace(samples=SimpleNamespace(troubles=lambda: self.troubles))
+        return SimpleNamespace(runbook=SimpleNamespace(regions=regions, name="small"), site=site, close=lambda: None)
 
     def plan(self, platform: object, intent: Intent, to: str | None, *, only: Sequence[str] = ()) -> Plan:
         self.asked.append(("plan", (intent, to, tuple(only))))

@@ -44,6 +44,14 @@ def test_yes_accepts_nothing(app: type[FakeApp]) -> None:
     assert asked(app)["acceptances"] == ()
 
 
+def test_what_was_left_out_of_the_samples_is_said_before_anything(app: type[FakeApp], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shared state could not be read in part: who decides hears so, with or without a question."""
+    monkeypatch.setattr(app, "troubles", ("what other machines saw is not known: row 3 cannot be read",))
+    result = CliRunner().invoke(cli, ["failover", "r.yaml", "--to", "west", "--yes"], standalone_mode=False)
+    assert result.return_value == 0
+    assert "left out: what other machines saw is not known: row 3 cannot be read" in result.stderr
+
+
 def test_flags_become_acceptances(app: type[FakeApp]) -> None:
     """Bound, actor, reason and moment are in them."""
     argv = ["failover", "r.yaml", "--to", "west", "--yes", "--accept-data-loss", "15m", "--accept-split", "--accept", "prerequisites"]

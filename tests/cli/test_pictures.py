@@ -242,6 +242,14 @@ def test_a_status_says_that_the_lease_is_local_only() -> None:
         assert (told in text_of(screen)) is there
 
 
+def test_a_status_says_what_it_had_to_leave_out() -> None:
+    """What other monitors saw lies in shared state, and could not be read: what is shown may be older than what is known."""
+    report = StatusReport(tool_version="0", state_directory="/s", at=T0, runbook="small", troubles=("row 3 cannot be read",))
+    screen = console()
+    show_status(report, screen)
+    assert "left out: row 3 cannot be read" in text_of(screen)
+
+
 def test_lag_counts_what_is_pending_and_what_failed() -> None:
     """Objects and bytes on their way, failed ones apart and named; what was not counted is a dash, not zero."""
     line = LagLine(
