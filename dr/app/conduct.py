@@ -124,7 +124,7 @@ class Conductor:
 
     def _first(self, platform: Platform, request: Request, seen: outlook.Outlook, plan: Plan, epoch: int) -> RunStarted:
         now = self.state.clock.now()
-        before = self.runs.cut_short(platform.runbook.name) if request.intent is Intent.FAILOVER else None
+        before = self.runs.left_away(platform.runbook.name) if request.intent is Intent.FAILOVER else None
         began, known_from = outage_began(request, seen, plan, before)
         return RunStarted(
             plan=plan, document=self.books.document(platform.runbook), runbook_path=platform.runbook.path, actor=request.actor,

@@ -164,6 +164,24 @@ class Runs:
             return state if short else None
         return None
 
+    def left_away(self, runbook: str) -> History | None:
+        """The newest move that changed anything, where it took service away and did not put it back: it was cancelled past its point of no
+        return, or rolled back after a turn, with a freeze that the new plan knew nothing of."""
+        for item in self.state.journal.newest(runbook):
+            last = self.state.journal.records(item.run_id)[-1].event
+            if isinstance(last, RunEnded) and last.outcome in _ONLY_SAID:
+                continue
+            history = self.history(item.run_id)
+            state = history.state
+            if not state.current_plan.intent.moves:
+                continue
+            if state.outcome in (RunOutcome.ROLLED_BACK, RunOutcome.CANCELLED) and history.left(Verb.FREEZE) is not None:
+                return history
+            if state.outcome is RunOutcome.ROLLED_BACK:
+                continue
+            return history if state.outcome is RunOutcome.CANCELLED and state.past_no_return and state.unsatisfied else None
+        return None
+
     def the_rest(self, platform: Platform, request: Request, seen: outlook.Outlook) -> Request:
         """A planned move that was cancelled past its point of no return, asked for once more: it goes on forward.
 
@@ -229,6 +247,10 @@ class Runs:
         verdicts = guards.before_run(
             request.intent, source, target, views, exposures, rpo, request.acceptances, reason=request.reason
         )
+        if request.intent is Intent.REPROTECT:
+            with suppress(StateUnreadable):  # a damaged run: whoever writes next says so
+                book = self.book(platform.runbook.name)
+                verdicts += guards.followed(views, target, book.primaries, book.epochs, request.acceptances)
         chains = platform.chains(request.intent, source, target)
         return make_plan(
             platform.runbook, _fences(chains) if request.fence_only else chains, request.intent, source, target,

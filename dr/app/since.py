@@ -6,10 +6,11 @@ from datetime import datetime
 
 from dr.app.outlook import Outlook
 from dr.app.runs import Request
-from dr.engine.state import RunState
 from dr.model.events import OutageKnownFrom
 from dr.model.plan import Plan
 from dr.model.words import Intent, Role, Verb
+from dr.report import timing
+from dr.report.history import History
 
 Since = tuple[datetime | None, OutageKnownFrom]
 
@@ -21,19 +22,21 @@ def told(request: Request, seen: Outlook) -> Since:
     return (None, "") if seen.outage_began is None else (seen.outage_began, _monitor(seen))
 
 
-def outage_began(request: Request, seen: Outlook, plan: Plan, before: RunState | None) -> Since:
+def outage_began(request: Request, seen: Outlook, plan: Plan, before: History | None) -> Since:
     """When the outage began; None where service is still there, or nobody can say.
 
     Where nobody watched and nobody told, the primary was there at the recovery point at least: the RTA counts from then, as a bound.
 
     Args:
-        before: a move that was cut short, where this run is to bring it to its end.
+        before: a move that took service away and did not put it back, which this run is to bring to its end.
     """
     if request.intent is not Intent.FAILOVER:
         return None, ""
     began, known_from = _at_the_source(request, seen, plan)
-    left = _left_by(before) if before is not None and before.current_plan.target == plan.target else None
-    if left is not None and request.outage_began is None and seen.primary != plan.source and (began is None or left < began):
+    left = timing.outage_began(before) if before is not None and before.state.current_plan.target == plan.target else None
+    # frozen Deployments serve nobody, whatever else is well at the source
+    away = before is not None and (seen.primary != plan.source or before.left(Verb.FREEZE) is not None)
+    if left is not None and request.outage_began is None and away and (began is None or left < began):
         return left, "cut-short"  # nobody saw it end since; somebody may have put service back by hand
     return began, known_from
 
@@ -58,9 +61,3 @@ def _serves(seen: Outlook, region: str) -> bool:
 
 def _monitor(seen: Outlook) -> OutageKnownFrom:
     return "late-heartbeat" if seen.late_beat else "monitor"
-
-
-def _left_by(move: RunState) -> datetime | None:
-    """Since when service is away because of a move that was cancelled half-way: of a planned one since its freeze."""
-    froze = [step.started_at for step in move.steps.values() if step.spec.verb in (Verb.FREEZE, Verb.FENCE) and step.started_at is not None]
-    return move.outage_began or min(froze, default=None)

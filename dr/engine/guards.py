@@ -88,6 +88,25 @@ def _reachable(view: ComponentView, target: str) -> GuardResult:
     return _result(Guard.TARGET_REACHABLE, _not_there(view, target), view.component, None)
 
 
+def followed(
+    views: Sequence[ComponentView], target: str, promoted: Mapping[str, str], epochs: Mapping[str, int], acceptances: Sequence[Acceptance]
+) -> tuple[GuardResult, ...]:  # fmt: skip
+    """Re-protect: nothing may follow an old primary that came back, however alone it looks while the new one does not answer. A person may
+    know better: a database that was made anew begins with the first epoch.
+
+    Args:
+        promoted, epochs: where each component was promoted last, as the journal tells, and as of which epoch of its own.
+    """
+    said, results = accepted(Guard.PREREQUISITES, acceptances), []
+    for view in views:
+        led, epoch = promoted.get(view.component, target), epochs.get(view.component)
+        own = view.regions[target].epoch if target in view.regions else None
+        if led != target and epoch is not None and own is not None and own < epoch:
+            text = f"{view.component} in {target} is an old primary, as of epoch {own}: it was promoted in {led} as of {epoch}"
+            results.append(_result(Guard.PREREQUISITES, f"{text}; wait until {led} answers", view.component, said))
+    return tuple(results)
+
+
 def _not_there(view: ComponentView, region: str) -> str:
     """Why a region of a component cannot be relied on. One that did not answer in time is not taken for reachable, nor called lost."""
     seen = view.regions[region]

@@ -28,7 +28,7 @@ _BESIDE = (Verb.FOLLOW, Verb.STAND_BY, Verb.LOCK, Verb.UNLOCK, Verb.SILENCE, Ver
 """What re-protect does anyway, and what is temporary: debt of its own kind."""
 
 
-RECKONING = 1
+RECKONING = 2
 """Grows whenever the same runs would leave another debt than before: what an earlier one kept does not count then."""
 
 
@@ -37,6 +37,7 @@ class Kept(Frozen):
 
     open: tuple[tuple[DebtKind, str, str, Debt], ...]
     primaries: dict[str, str]
+    epochs: dict[str, int]
 
 
 def open_debt(runs: Sequence[Sequence[Record]]) -> tuple[Debt, ...]:
@@ -69,12 +70,13 @@ def lost_history(fact: Identities) -> list[str]:
 class Book:
     """The debt of one runbook, by what it is about; runs are read in, oldest first.
 
-    primaries: where each component was promoted last, as the journal tells.
+    primaries: where each component was promoted last, as the journal tells. epochs: and as of which epoch of its own, where it has any.
     """
 
     def __init__(self) -> None:
         self.open: dict[tuple[DebtKind, str, str], Debt] = {}
         self.primaries: dict[str, str] = {}
+        self.epochs: dict[str, int] = {}
         self._reading: History | None = None
 
     @classmethod
@@ -82,17 +84,18 @@ class Book:
         """What ``dump`` wrote. Raises ValueError: it is of another version."""
         kept, book = Kept.model_validate_json(text), cls()
         book.open = {(kind, component, what): debt for kind, component, what, debt in kept.open}
-        book.primaries = dict(kept.primaries)
+        book.primaries, book.epochs = dict(kept.primaries), dict(kept.epochs)
         return book
 
     def dump(self) -> str:
         """The book as text, to go on from later. A change of what runs mean for the debt needs another ``RECKONING``."""
-        return Kept(open=tuple((*key, debt) for key, debt in self.open.items()), primaries=self.primaries).model_dump_json()
+        listed = tuple((*key, debt) for key, debt in self.open.items())
+        return Kept(open=listed, primaries=self.primaries, epochs=self.epochs).model_dump_json()
 
     def copy(self) -> Book:
         """One of one's own."""
         other = Book()
-        other.open, other.primaries = self.open.copy(), self.primaries.copy()
+        other.open, other.primaries, other.epochs = self.open.copy(), self.primaries.copy(), self.epochs.copy()
         return other
 
     def owed(self) -> tuple[Debt, ...]:
@@ -166,6 +169,8 @@ class Book:
 
     def _promoted(self, fact: Promoted, at: datetime, history: History, source: str, reprotect: str) -> None:
         self.primaries[fact.component] = fact.region
+        if fact.epoch is not None:
+            self.epochs[fact.component] = fact.epoch
         for kind in (DebtKind.REPROTECT, DebtKind.FENCE):
             self._close(kind, fact.component, fact.region)
         if source == fact.region:

@@ -10,7 +10,14 @@ import pytest
 from dr.lab.lab import Lab
 from dr.ports import Clock
 from dr.providers.airflow import AirflowDeployments
-from tests.airflow.world import Run, config, site
+from tests.airflow.world import Run, be_patient, config, site
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """No runtime of the lab is silent here: see ``be_patient``. Without the lab the product's own limits hold."""
+    if request.node.get_closest_marker("lab") is not None:
+        be_patient(monkeypatch)
 
 
 @pytest.fixture

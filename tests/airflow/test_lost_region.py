@@ -28,6 +28,7 @@ from dr.providers.airflow.reconcile import reconcile
 from dr.providers.airflow.tasks import IN_FLIGHT
 from tests.airflow.world import FENCED, Kept, Run, Servers, config, site
 from tests.conftest import WORKLOAD
+from tests.postgres.rig import poll
 
 pytestmark = pytest.mark.lab
 
@@ -35,7 +36,13 @@ IDS = tuple(f"d-{number:03d}" for number in range(1, 6))
 
 
 def lose_east(lab: Lab, kind: AirflowDeployments, clock: Clock, run: Run) -> None:
-    """Kills east, promotes west, and notes what the kind postgres would have found."""
+    """Kills east, promotes west, and notes what the kind postgres would have found. West has all that was seen in east until now."""
+    with Servers(lab.layout).connect("east") as connection:
+        [end] = connection.execute("SELECT pg_current_wal_lsn()").fetchone() or [None]
+    with Servers(lab.layout).connect("west") as connection:
+        # replication lags on a busy machine; what a snapshot of east counted and west never got would be a loss that no test here planned
+        replayed = "SELECT pg_last_wal_replay_lsn() >= %s"
+        poll(lambda: connection.execute(replayed, [end]).fetchone() == (True,), "west to replay what east has written")
     lab.inject(Fault(at=timedelta(0), kill=Target(region="east")))
     with Servers(lab.layout).admin("west") as admin:
         admin.execute("SELECT pg_promote(true, 30)")
@@ -176,12 +183,6 @@ def test_a_planned_move_puts_back_in_west_what_it_held_in_east(fresh_lab: Lab, c
     held = next(item for item in run.evidence if isinstance(item, Held))
     drained = counted(run)
     assert drained.in_flight == sum(drained.fates.values()) > 0
-    with Servers(fresh_lab.layout).connect("east") as connection:
-        [end] = connection.execute("SELECT pg_current_wal_lsn()").fetchone() or [None]
-    with Servers(fresh_lab.layout).connect("west") as connection:
-        until = clock.monotonic() + 10
-        while connection.execute("SELECT pg_last_wal_replay_lsn() >= %s", [end]).fetchone() != (True,) and clock.monotonic() < until:
-            clock.sleep(0.02)
     lose_east(fresh_lab, kind, clock, run)
     run.evidence.append(
         RecoveryPoint(component="metadata-db", region="west", read_at=clock.now(), recovery_point=clock.now(), complete=True)
@@ -220,6 +221,9 @@ def test_what_was_changed_or_lost_is_named_and_somebody_must_accept_it(west: Run
 
 def test_spoilt_contents_are_named_and_a_planned_move_is_not_over_with_them(west: Run, lab: Lab, clock: Clock) -> None:
     """I7 on real tables: a variable, a pool, a DAG and two runs of the history are not in west what they were in east."""
+    kept = west.kind._site.samples
+    assert isinstance(kept, Kept)
+    [contents] = [item.contents for item in kept.snapshots[-1].deployments if item.id == "d-002"]
     west.intent = Intent.SWITCHOVER
     same = west.do("fingerprint")
     assert same.outcome is Outcome.DONE, same.reason
@@ -249,7 +253,7 @@ def test_spoilt_contents_are_named_and_a_planned_move_is_not_over_with_them(west
     assert refused.outcome is Outcome.FAILED
     found = next(item for item in refused.evidence if isinstance(item, Identities))
     assert found.contents == ("d-002.variable.environment", "d-002.pool.default_pool", "d-002.dag.old_export")
-    assert found.fewer == {"d-002.xcom": first.rows["xcom"] // 5}
+    assert contents is not None and found.fewer == {"d-002.xcom": contents.rows["xcom"]}  # its own: not all five have equally many
     assert "another" not in found.model_dump_json()
     assert "--accept identities" in refused.reason and "d-002.dag.old_export" in refused.reason
 

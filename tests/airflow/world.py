@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import psycopg
+import pytest
 
 from dr.engine.attempt import Attempted, attempt
 from dr.errors import CredentialMissing, Permanent, Transient
@@ -22,10 +23,17 @@ from dr.model.plan import Acceptance
 from dr.model.runbook import Region, SecretRef
 from dr.model.words import FenceState, Intent
 from dr.ports import AttemptContext, Clock, Kind, Site, Step
-from dr.providers.airflow import AirflowDeployments
+from dr.providers.airflow import AirflowDeployments, fleet
+from dr.providers.airflow import kind as airflow_kind
 from dr.providers.airflow.config import DeploymentsConfig
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+def be_patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Views of kinds made after it wait as long as healthy runtimes take on a busy machine: their own limits are for people who wait."""
+    monkeypatch.setattr(airflow_kind, "VIEW_SECONDS", 30.0)
+    monkeypatch.setattr(fleet, "PROBE_SECONDS", 30.0)
 
 
 class Servers:
@@ -51,7 +59,7 @@ class Servers:
             raise Permanent(f"{secret} is not there") from None
         try:
             return psycopg.connect(
-                host=self._layout.region(region).address, port=POSTGRES_PORT, dbname=database, user=user, connect_timeout=2,
+                host=self._layout.region(region).address, port=POSTGRES_PORT, dbname=database, user=user, connect_timeout=10,
                 password=secret_file.strip(), autocommit=True, sslmode="disable", gssencmode="disable",
             )  # fmt: skip
         except psycopg.OperationalError as error:

@@ -105,7 +105,7 @@ class Managers:
     def kind(self, **changes: object) -> AlertSilence:
         settings: dict[str, object] = {
             "regions": {region: {"url": self.url(region)} for region in ADDRESS}, "matchers": ['platform="mine"'],
-            "answer_timeout": "500ms", **changes,
+            "answer_timeout": "5s", **changes,
         }  # fmt: skip
         site = Site(
             runbook="mine", regions={region: Region() for region in ADDRESS}, hosts={}, clock=self.clock,
@@ -117,7 +117,7 @@ class Managers:
     def context(self, step: Step, run: str = "run-1", intent: Intent = Intent.FAILOVER) -> AttemptContext:
         return AttemptContext(
             run_id=run, step=step.spec, intent=intent, source="east", target="west", number=1, key=f"{run}/x", epoch=1, actor="on-call",
-            clock=self.clock, deadline=self.clock.monotonic() + 5, evidence=tuple(self.evidence),
+            clock=self.clock, deadline=self.clock.monotonic() + 30, evidence=tuple(self.evidence),
         )  # fmt: skip
 
 

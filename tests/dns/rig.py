@@ -17,15 +17,18 @@ import dns.rdatatype
 from dr.lab.account import as_account, give, own, servers_account
 from dr.lab.parts import find_programs
 from dr.model.evidence import Evidence
+from dr.model.lag import ComponentView, LagSample
 from dr.model.runbook import Region
 from dr.model.words import Intent
 from dr.ports import AttemptContext, Look, Seen, Site, Step
-from dr.providers.selfhosted.dns import DnsRecords
+from dr.providers.selfhosted.dns import DnsRecords, redirect
 from tests.attempt import perform
 from tests.postgres.rig import FixedSecrets, RealClock, poll
 
 SERVER = {"east": "127.0.40.1", "west": "127.0.50.1"}
 LEADS = {"east": "10.1.0.1", "west": "10.2.0.1"}
+PATIENCE = redirect._PATIENCE
+"""The product's own; the fixture ``servers`` gives a healthy server longer."""
 KEY = "c2VjcmV0LXRzaWcta2V5LW9mLXRlc3RzLW9ubHkhISE="
 CONF = """
 server:
@@ -94,7 +97,7 @@ class Servers:
                 [*as_account(self.account), "/usr/bin/env", f"LD_LIBRARY_PATH={self.programs.libraries}", str(self.programs.knotd), "-c",
                  str(folder / "knot.conf")], cwd=folder, stdout=log, stderr=log, env=environment,
             )  # fmt: skip
-        poll(lambda: self.answer(region, "other.example.test") == {"10.9.9.9"}, f"the name server of {region}")
+        poll(lambda: self.answer(region, "other.example.test", timeout=0.5) == {"10.9.9.9"}, f"the name server of {region}")
 
     def kill(self, region: str) -> None:
         process = self.processes.pop(region)
@@ -112,19 +115,20 @@ class Servers:
             self.processes[region].send_signal(signal.SIGCONT)
             self.kill(region)
 
-    def answer(self, region: str, name: str) -> set[str]:
-        """What a client gets from a region's server."""
+    def answer(self, region: str, name: str, timeout: float = 10.0) -> set[str]:
+        """What a client gets from a region's server. A healthy one answers at some time, also on a busy machine."""
         with contextlib.suppress(OSError, dns.exception.DNSException):
-            answer = dns.query.udp(dns.message.make_query(name, "A"), SERVER[region], timeout=0.5, port=self.port)
+            answer = dns.query.udp(dns.message.make_query(name, "A"), SERVER[region], timeout=timeout, port=self.port)
             return {data.address for rrset in answer.answer if rrset.rdtype == dns.rdatatype.A for data in rrset}
         return set()
 
     def kind(self, **changes: object) -> DnsRecords:
+        """As a runbook describes it, with more patience than in production: what is silent has to be asked with the product's own."""
         settings: dict[str, object] = {
             "zone": "example.test", "names": ["*.example.test"],
             "tsig": {"name": "dr-key", "algorithm": "hmac-sha256", "key": {"env": "TSIG"}},
             "regions": {region: {"server": SERVER[region], "port": self.port, "address": LEADS[region]} for region in SERVER},
-            **changes,
+            "answer_timeout": "10s", "source_timeout": "10s", **changes,
         }  # fmt: skip
         site = Site(
             runbook="test", regions={region: Region() for region in SERVER}, hosts={}, clock=self.clock,
@@ -132,6 +136,28 @@ class Servers:
             artefacts=self.base, base=self.base, peers={},
         )  # fmt: skip
         return DnsRecords("dns", DnsRecords.Config.model_validate(settings), (), site)
+
+    def view(self, kind: DnsRecords) -> ComponentView:
+        """The view once no server is late: its own limit is for people who wait, and a busy machine stands still for as long."""
+        views: list[ComponentView] = []
+
+        def answered() -> bool:
+            views.append(kind.view())
+            return not any(seen.late for seen in views[-1].regions.values())
+
+        poll(answered, "an answer of both servers")
+        return views[-1]
+
+    def sample(self, kind: DnsRecords, primary: str) -> LagSample:
+        """The same for a sample."""
+        samples: list[LagSample] = []
+
+        def answered() -> bool:
+            samples.append(kind.sample(primary))
+            return "no answer within" not in samples[-1].reason
+
+        poll(answered, "an answer of both servers")
+        return samples[-1]
 
     def context(self, step: Step, intent: Intent, source: str, target: str) -> AttemptContext:
         return AttemptContext(

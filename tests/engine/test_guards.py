@@ -392,3 +392,25 @@ def test_nobody_moves_onto_an_old_primary(intent: Intent) -> None:
     assert guards.way_out([found]) == ""
     alone = before(Intent.FAILOVER, split(Role.UNREACHABLE), lost(None, Known.UNKNOWN), accepting, reason="x")
     assert alone[Guard.TARGET_REACHABLE].verdict is PASSED
+
+
+@pytest.mark.parametrize(
+    ("own", "promoted", "epoch", "acceptances", "verdict"),
+    [
+        (1, "west", 2, [], REFUSED),
+        (1, "west", 2, [accept(Guard.PREREQUISITES)], OVERRIDDEN),
+        (3, "west", 2, [], None),  # promoted by hand since
+        (2, "east", 2, [], None),
+        (None, "west", 2, [], None),
+        (1, "west", None, [], None),
+    ],
+)  # fmt: skip
+def test_nothing_follows_an_old_primary_that_came_back(
+    own: int | None, promoted: str, epoch: int | None, acceptances: list[Acceptance], verdict: Verdict | None
+) -> None:
+    """West, which was promoted, is silent; east is back and takes writes: it is the only primary that anybody sees."""
+    regions = {"east": RegionView(role=Role.PRIMARY, epoch=own), "west": RegionView(role=Role.UNREACHABLE)}
+    seen = ComponentView(component="db", kind="fake", at=START, regions=regions)
+    found = guards.followed([seen], "east", {"db": promoted}, {} if epoch is None else {"db": epoch}, acceptances)
+    assert [item.verdict for item in found] == ([] if verdict is None else [verdict])
+    assert all((item.name, item.component) == (Guard.PREREQUISITES, "db") and "promoted in west as of 2" in item.reason for item in found)

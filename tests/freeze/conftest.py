@@ -17,7 +17,7 @@ from dr.lab.layout import CONTROL_PORT, PUBLIC_PORT, Deployment
 from dr.model.base import Json
 from dr.ports import Clock
 from dr.providers.airflow import AirflowDeployments
-from tests.airflow.world import config, site
+from tests.airflow.world import be_patient, config, site
 
 NAME = Deployment(5).hostname_api
 
@@ -66,6 +66,12 @@ class Outside:
                 return False
             self.clock.sleep(0.05)
         return True
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No runtime here is silent: see ``be_patient``."""
+    be_patient(monkeypatch)
 
 
 @pytest.fixture

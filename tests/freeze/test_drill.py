@@ -12,6 +12,7 @@ from dr.model.report import DrillReport, RunReport
 from dr.model.words import DebtKind, StepState, Verb
 
 ROOT = Path(__file__).parents[2]
+TTL = "15s"  # a new process of dr has to start within it, which takes seconds on a busy machine
 pytestmark = [pytest.mark.scenario, pytest.mark.usefixtures("no_lab")]
 ALERTS = """
   alerts:
@@ -70,7 +71,7 @@ def first_and_last(run: RunReport) -> None:
 
 def test_a_run_killed_while_it_waits_for_the_old_ttl_goes_on(tmp_path: Path) -> None:
     """Resumed, it waits out what is left, freezes after it, silences once and puts everything back."""
-    run = drilled(tmp_path, KILLED, "4s")
+    run = drilled(tmp_path, KILLED, TTL)
     steps = {step.id: step for step in run.steps}
     first_and_last(run)
     waited, freeze = steps["dns/wait-ttl"], steps["deployments/freeze"]
@@ -82,7 +83,7 @@ def test_a_run_killed_while_it_waits_for_the_old_ttl_goes_on(tmp_path: Path) -> 
 
 def test_a_move_that_is_cancelled_before_its_freeze_leaves_everything_as_it_was(tmp_path: Path) -> None:
     """Lock and TTL are taken back; nothing was frozen, and nothing is owed."""
-    run = drilled(tmp_path, CANCELLED, "4s")
+    run = drilled(tmp_path, CANCELLED, TTL)
     states = {step.id: step.state for step in run.steps}
     assert states["deployments/lock"] == states["dns/lower-ttl"] == StepState.UNDONE
     assert states["deployments/freeze"] == StepState.CANCELLED

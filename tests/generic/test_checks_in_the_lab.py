@@ -19,6 +19,7 @@ from dr.providers.generic.checks.dns_check import DnsCheck, DnsCheckConfig
 from dr.providers.generic.checks.http_check import HttpCheck, HttpCheckConfig
 from dr.providers.generic.checks.sql_check import SqlCheck, SqlCheckConfig
 from dr.providers.selfhosted.certificates import TlsCertificates
+from dr.providers.selfhosted.certificates import kind as certificates
 from dr.providers.selfhosted.certificates.config import CertificatesConfig
 from dr.providers.selfhosted.postgres import Postgres
 from dr.providers.selfhosted.postgres.config import PostgresConfig
@@ -31,6 +32,14 @@ NAMES = [name for item in deployments(5) for name in item.hostnames]
 API = deployments(1)[0].hostname_api
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server here is silent: a view waits for as long as healthy ones take on a busy machine."""
+    airflow.be_patient(monkeypatch)
+    monkeypatch.setattr(certificates, "VIEW_SECONDS", 30.0)
+    monkeypatch.setattr(certificates, "_LIST_SECONDS", 20.0)
+
+
 @pytest.fixture
 def site(lab: Lab, clock: Clock, tmp_path: Path) -> Iterator[Site]:
     """The lab's site with the real kind postgres as ``metadata-db``."""
@@ -39,7 +48,10 @@ def site(lab: Lab, clock: Clock, tmp_path: Path) -> Iterator[Site]:
         region.name: {"address": region.address, "port": 15432, "follows": {"address": region.link, "port": 15432}}
         for region in lab.layout.regions
     }
-    settings = {"database": "platform", "user": "dr", "password": {"file": str(lab.layout.secret("postgres"))}, "regions": servers}
+    settings = {
+        "database": "platform", "user": "dr", "password": {"file": str(lab.layout.secret("postgres"))}, "regions": servers,
+        "connect_timeout": "10s", "answer_timeout": "10s",
+    }  # fmt: skip
     peers: dict[str, Kind] = dict(plain.peers)
     whole = replace(plain, peers=peers)
     database = Postgres("metadata-db", PostgresConfig.model_validate(settings), [], whole)
@@ -54,7 +66,7 @@ def once(kind: Kind, source: str = "east", target: str = "west") -> Attempted:
 
 
 def sql(site: Site, query: str, **settings: object) -> SqlCheck:
-    given = {"database": "metadata-db", "query": query, "timeout": "2s", **settings}
+    given = {"database": "metadata-db", "query": query, "timeout": "20s", **settings}
     return SqlCheck("rows", SqlCheckConfig.model_validate(given), ["metadata-db"], site)
 
 

@@ -27,15 +27,22 @@ from dr.providers.generic.restart import Restart, RestartConfig
 from dr.providers.system import SystemClock
 from tests.airflow.world import Files, Kept, Servers, config
 from tests.airflow.world import site as lab_site
+from tests.postgres.rig import poll
 
 CLOCK = SystemClock()
 
 
 class Pool:
-    """A host whose command drops the sessions that a pool holds, and the server that counts them."""
+    """A host whose command drops the sessions that a pool holds, and the server that counts them.
 
-    def __init__(self, old: int, *, drops: bool = True, status: int = 0) -> None:
-        self.old, self.drops, self.status, self.ran = old, drops, status, list[tuple[str, ...]]()
+    Args:
+        old: None: the server does not show since when it takes writes, so it gives no number.
+        sees: the user may see other people's sessions.
+    """
+
+    def __init__(self, old: int | None, *, drops: bool = True, status: int = 0, sees: bool = True) -> None:
+        self.old, self.drops, self.status, self.sees, self.ran = old, drops, status, sees, list[tuple[str, ...]]()
+        self._row: tuple[object] = (None,)
 
     def run(self, argv: Sequence[str], *, timeout: timedelta | None = None, stdin: str | None = None) -> Completed:
         self.ran.append(tuple(argv))
@@ -48,12 +55,13 @@ class Pool:
         assert (region, database) == ("west", None)
         return self
 
-    def execute(self, _query: str, params: dict[str, str]) -> Pool:
-        assert params == {"name": "runtime-%"}
+    def execute(self, _query: str, params: dict[str, str] | None = None) -> Pool:
+        assert params in ({"name": "runtime-%"}, None)
+        self._row = (self.old if params else self.sees,)
         return self
 
-    def fetchone(self) -> tuple[int]:
-        return (self.old,)
+    def fetchone(self) -> tuple[object]:
+        return self._row
 
     def close(self) -> None:
         """As a connection."""
@@ -99,6 +107,29 @@ def test_a_restart_that_does_not_let_go_is_not_done(tmp_path: Path, settings: di
     """The exit status alone is no proof where there is a question to ask."""
     made = step(tmp_path, Pool(3, drops=False), **settings)
     assert attempt(made.operation, context(made, 0.2)).outcome is Outcome.UNKNOWN
+
+
+def test_a_promotion_too_young_to_count_by_is_not_done(tmp_path: Path) -> None:
+    """The WAL writer, whose start is the promotion, does not run yet: no number is not "nobody". It is restarted, and then counted."""
+    pool = Pool(None)
+    made = step(tmp_path, pool, **COUNTED)
+    seen = made.operation.observe(context(made))
+    assert seen.look is Look.NEEDED and "not known yet since when west takes writes" in seen.reason
+    result = attempt(made.operation, context(made))
+    assert result.outcome is Outcome.DONE
+    assert [item.text for item in result.evidence if isinstance(item, Note)][-1] == "0 sessions from before the promotion"
+    never = step(tmp_path, Pool(None, drops=False), **COUNTED)
+    assert attempt(never.operation, context(never, 0.2)).outcome is Outcome.UNKNOWN
+
+
+def test_a_user_who_does_not_see_the_sessions_of_others_counts_nothing(tmp_path: Path) -> None:
+    """Nor the WAL writer: said with what is missing, and nothing is restarted."""
+    pool = Pool(None, sees=False)
+    made = step(tmp_path, pool, **COUNTED)
+    result = attempt(made.operation, context(made))
+    assert result.outcome is Outcome.RETRY
+    assert "pg_monitor" in result.reason
+    assert not pool.ran
 
 
 def test_without_a_question_the_command_runs_once(tmp_path: Path) -> None:
@@ -152,11 +183,15 @@ def test_the_labs_pools_go_on_after_a_promotion_and_let_go_when_told(fresh_lab: 
     site = replace(lab_site(layout, clock, tmp_path), hosts={"west": CommandHost(HostAccess(exec=("env",)), tmp_path, CLOCK)})
     [made] = Restart("pools", RestartConfig.model_validate(settings), ["metadata-db"], site).steps(Intent.FAILOVER, "east", "west")
     fleet = Fleet("deployments", config(layout), site)
+    seen = made.operation.observe(context(made))
+    assert seen.look is Look.NEEDED and "not known yet" in seen.reason, "a standby has no promotion that anything could be older than"
     fresh_lab.inject(Fault(at="0s", kill=Target(region="east")))
     with servers.admin("west") as admin:
         admin.execute("SELECT pg_promote(true, 20)")
     for number in range(1, 6):
         fleet.write(fleet.public("west", Deployment(number).hostname_api), "west", f"after-{number}")
+    # the WAL writer, by whose start they are counted, starts right after the promotion has been answered, or a moment later
+    poll(lambda: "not known yet" not in made.operation.observe(context(made)).reason, "the WAL writer")
     seen = made.operation.observe(context(made))
     assert (seen.look, seen.reason) == (Look.NEEDED, "6 sessions from before the promotion"), "the writes went through them"
     result = attempt(made.operation, context(made, 20))

@@ -185,7 +185,7 @@ class Pair:
     def kind(self, *, peers: Mapping[str, object] | None = None, **changes: object) -> OciRegistry:
         credentials = {"username": "dr", "password": {"env": "REGISTRY"}}
         settings: dict[str, object] = {
-            "deployments": "deployments", "repository": REPOSITORY, "pull_secrets": {"folder": "secrets"}, "source_timeout": "500ms",
+            "deployments": "deployments", "repository": REPOSITORY, "pull_secrets": {"folder": "secrets"}, "source_timeout": "10s",
             "regions": {region: {"url": self.url(region), "credentials": credentials} for region in ADDRESS},
             **changes,
         }  # fmt: skip

@@ -99,7 +99,7 @@ def service() -> Iterator[TokenService]:
 
 
 @pytest.fixture
-def guarded(service: TokenService) -> Iterator[Pair]:
+def guarded(service: TokenService, patience: pytest.MonkeyPatch) -> Iterator[Pair]:
     """Two registries that believe the token service."""
     base, made = new_place(), None
     realm = f"http://127.0.0.1:{service.server.server_port}/token"

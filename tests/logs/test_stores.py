@@ -193,11 +193,12 @@ def test_objects_that_were_overtaken_have_failed(bucket: Bucket, stores: Pair) -
     kind.close()
 
 
-def test_a_dead_region_costs_little_and_is_unknown(bucket: Bucket, stores: Pair) -> None:
+def test_a_dead_region_costs_little_and_is_unknown(bucket: Bucket, stores: Pair, patience: pytest.MonkeyPatch) -> None:
     """Killed: stopped. Held: unreachable, within the bound. The secondary still says its recovery point, as a bound."""
-    kind = bucket.kind()
+    kind = bucket.kind(source_timeout=timedelta(seconds=1))
     kind.beat("east")
     poll(lambda: kind.sample("east").recovery_point is not None, "the heartbeat to arrive")
+    patience.undo()  # what a silent store may cost is the product's to say
     stores.send("east", signal.SIGSTOP)
     held = kind.view()
     assert held.regions["east"].role is Role.UNREACHABLE
@@ -309,7 +310,7 @@ def test_a_planned_move_waits_for_every_object(bucket: Bucket, stores: Pair) -> 
         bucket.store("west").delete(key)
     stores.kill("sync")
     stores.start_sync_from_now()
-    kind = bucket.kind()
+    kind = bucket.kind(stalled_after=timedelta(seconds=30))  # the replication was started a moment ago and has yet to connect
     bucket.perform_all(kind, *PLANNED)
     assert bucket.keys("west") == set(LOGS)
     point = bucket.found(RecoveryPoint)[-1]
@@ -419,7 +420,8 @@ def test_following_means_that_heartbeats_arrive(bucket: Bucket, stores: Pair) ->
     bucket.perform_all(kind, *TO_WEST)
     poll(lambda: kind.view().regions["east"].role is Role.SECONDARY, "the marker to arrive")
     stores.send("sync", signal.SIGSTOP)
-    seen = bucket.perform(step_of(kind, Verb.FOLLOW, *BACK), *BACK, seconds=2)
+    # time enough to compare both sides, and what is left of it waits for a heartbeat that never comes
+    seen = bucket.perform(step_of(kind, Verb.FOLLOW, *BACK), *BACK, seconds=8)
     assert (seen.look, "does the replication run" in seen.reason) == (Look.NEEDED, True)
 
 

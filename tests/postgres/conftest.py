@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
-from dr.providers.selfhosted.postgres import Postgres
+from dr.providers.selfhosted.postgres import Postgres, fence
+from dr.providers.selfhosted.postgres.lag import Probe
 from tests.postgres.rig import ADDRESS, Pair, copied, free_port, new_place
 
 
@@ -25,8 +27,11 @@ def template() -> Iterator[Pair]:
 
 
 @pytest.fixture
-def pair(template: Pair) -> Iterator[Pair]:
+def pair(template: Pair, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     """East is primary, west streams from it. The test may break them."""
+    # a healthy server may stand still for longer than production waits; a frozen one takes connections, a dead one refuses them at once
+    monkeypatch.setattr(fence, "_PORT_LIMIT", timedelta(seconds=10))
+    monkeypatch.setattr(Probe, "_BEAT_LIMIT", timedelta(seconds=10))
     base = new_place()
     made = copied(template, base)
     try:

@@ -260,14 +260,18 @@ class Pair:
     # --- the product ---
 
     def kind(self, **changes: object) -> Postgres:
-        """The component as a runbook describes it; ``changes`` replace settings."""
+        """The component as a runbook describes it; ``changes`` replace settings.
+
+        With more patience than in production: ``perform`` tries once, and a healthy server or host answers at some time, also on a busy
+        machine. Who asks a silent one gives shorter limits.
+        """
         settings: dict[str, object] = {
             "database": "postgres", "user": "dr", "password": {"env": "PASSWORD"},
             "regions": {
                 region: {"address": address, "port": self.port, "follows": {"address": ADDRESS[OTHER[region]], "port": self.port}}
                 for region, address in ADDRESS.items()
             },
-            **changes,
+            "connect_timeout": "10s", "answer_timeout": "10s", "fence_timeout": "20s", **changes,
         }  # fmt: skip
         return Postgres("metadata-db", Postgres.Config.model_validate(settings), (), self.site())
 

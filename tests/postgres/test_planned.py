@@ -12,7 +12,7 @@ from dr.model.evidence import Fenced, Following, Promoted, RecoveryPoint
 from dr.model.words import Intent, Verb
 from dr.ports import Look
 from dr.providers.selfhosted.postgres import Postgres
-from tests.postgres.rig import Pair
+from tests.postgres.rig import Pair, poll
 from tests.postgres.test_failover import step
 
 pytestmark = pytest.mark.lab
@@ -61,6 +61,7 @@ def test_there_and_back_without_loss(pair: Pair, kind: Postgres) -> None:
 def test_writers_that_nobody_froze_lose_nothing_either(pair: Pair, kind: Postgres) -> None:
     """The orderly stop sends everything: each write acknowledged by the old primary is in the new one."""
     writer = Writer(pair, "east")
+    poll(lambda: bool(writer.acknowledged), "the first write")
     for verb in (Verb.PREPARE, Verb.DRAIN, Verb.FENCE, Verb.PROMOTE):
         seen = pair.perform(step(kind, verb, Intent.SWITCHOVER), Intent.SWITCHOVER, "east", "west")
         assert seen.look is Look.DONE, seen.reason

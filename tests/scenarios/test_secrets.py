@@ -8,7 +8,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -21,6 +20,7 @@ from dr.lab import credentials
 from dr.lab.lab import Lab
 from dr.lab.layout import deployments
 from dr.ports import Clock
+from tests.postgres.rig import free_port
 
 ROOT = Path(__file__).parents[2]
 DR = str(Path(sys.executable).with_name("dr"))
@@ -118,8 +118,8 @@ class Beside:
     def __init__(self, lab: Lab, folder: Path) -> None:
         self._lab, self._folder = lab, folder
         self._monitor: subprocess.Popen[bytes] | None = None
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port: int = free.getsockname()[1]
+        # bound only once the lab is warm: below the range from which any connection may take its own port meanwhile
+        self._port = free_port(["127.0.0.1"], 18900)
         self.seen: dict[str, bytes] = {}
 
     def look(self, *, warm: bool) -> None:

@@ -208,7 +208,7 @@ class Pair:
     def kind(self, **changes: object) -> VaultKv:
         settings: dict[str, object] = {
             "mount": self.mount, "regions": {region: {"url": self.servers.url(region), "token": {"env": region}} for region in ADDRESS},
-            **changes,
+            "source_timeout": "10s", **changes,
         }  # fmt: skip
         site = Site(
             runbook="test", regions={region: Region() for region in ADDRESS}, hosts={}, clock=self.clock, secrets=self.secrets,

@@ -11,12 +11,13 @@ import pytest
 
 from dr.errors import Permanent, StepError, UsageError
 from dr.model.evidence import Accounted
-from dr.model.lag import ComponentView
+from dr.model.lag import ComponentView, LagSample
 from dr.model.words import Guard, Intent, Known, Role, Severity
 from dr.ports import Kind, Look
 from dr.providers.selfhosted.vault.carry import allowed, carry
 from dr.providers.selfhosted.vault.lineage import Standing
 from dr.providers.selfhosted.vault.wire import Conflict, Denied, NotAnswering, Sealed
+from tests.postgres.rig import poll
 from tests.vault.databases import FERNET, Databases
 from tests.vault.rig import Pair
 
@@ -26,6 +27,18 @@ PLANNED, FAILOVER, REPROTECT = Intent.SWITCHOVER, Intent.FAILOVER, Intent.REPROT
 
 def errors(view: ComponentView, region: str = "west") -> list[str]:
     return [item.fact for item in view.findings if item.severity is Severity.ERROR and item.region == region]
+
+
+def sampled(kind: Kind) -> LagSample:
+    """A sample that both servers answered: they have a second each, which a busy machine may use up."""
+    taken: list[LagSample] = []
+
+    def answered() -> bool:
+        taken.append(kind.sample("east"))
+        return "no answer" not in taken[-1].reason
+
+    poll(answered, "an answer of both servers within the second of a sample")
+    return taken[-1]
 
 
 @contextmanager
@@ -200,9 +213,9 @@ def test_two_equal_sides_have_no_finding_and_no_lag(pair: Pair) -> None:
     view = kind.view()
     assert view.findings == () and view.lag is None and view.primary == "east" and view.regions["east"].epoch == 3
     assert view.regions["west"].role is Role.SECONDARY
-    assert kind.sample("east").lag == timedelta(0)
+    assert sampled(kind).lag == timedelta(0)
     pair.put("east", "a", "two")
-    sample = kind.sample("east")
+    sample = sampled(kind)
     assert (sample.state, sample.lag) == (Known.UNKNOWN, None) and "1 secret not equal" in sample.reason
 
 
@@ -259,8 +272,12 @@ def test_one_look_asks_few_databases_and_others_the_next_time(pair: Pair) -> Non
         ("sealed", Role.SECONDARY, Severity.ERROR),
     ],
 )
-def test_a_target_in_trouble_is_said_and_not_waited_for(pair: Pair, how: str, role: Role, severity: Severity) -> None:
+def test_a_target_in_trouble_is_said_and_not_waited_for(
+    pair: Pair, patience: pytest.MonkeyPatch, how: str, role: Role, severity: Severity
+) -> None:
     """The view never raises; where nobody answers the role refuses the move, a sealed one is a finding that can be accepted."""
+    if how == "held":
+        patience.undo()  # what a silent server may cost is the product's to say
     pair.peers["db"] = Databases(east=1)
     pair.put("east", "a", "one")
     kind = pair.kind(database="db")
@@ -274,14 +291,16 @@ def test_a_target_in_trouble_is_said_and_not_waited_for(pair: Pair, how: str, ro
 
 
 @pytest.mark.parametrize("how", ["killed", "held", "sealed"])
-def test_a_failover_does_not_need_the_lost_region(pair: Pair, how: str) -> None:
+def test_a_failover_does_not_need_the_lost_region(pair: Pair, patience: pytest.MonkeyPatch, how: str) -> None:
     """What was kept of it takes its place: what is missing in the target is found all the same, and refuses."""
+    if how == "held":
+        patience.undo()  # what a silent server may cost is the product's to say
     pair.peers["db"] = Databases(east=1)
     pair.put("east", "a", "one")
     pair.put("east", "b", "one")
     pair.samples.keep_identities("test", "secrets", pair.kind().identities("east"))
     pair.put("west", "a", "one")
-    kind = pair.kind(database="db")
+    kind = pair.kind(database="db", source_timeout=timedelta(milliseconds=500))
     with trouble(pair, "east", how):
         kept = "by the account that was kept of the other side"
         assert errors(kind.view()) == [f"secrets: 1 secret missing in west ({kept}): b (not there)"]

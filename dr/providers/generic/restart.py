@@ -32,12 +32,18 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[tuple[Any, ...]]
 
-# The WAL writer runs on a primary only: it starts with the promotion, by the server's own clock.
+# These run on a primary only: they start with the promotion, by the server's own clock, and the first of them dates it. A moment after
+# pg_promote has answered none may run yet: then nothing is counted, and no number is the answer.
 _OLD = """
-SELECT count(*) FROM pg_stat_activity
-WHERE backend_type = 'client backend' AND application_name LIKE %(name)s
-    AND backend_start < (SELECT max(backend_start) FROM pg_stat_activity WHERE backend_type = 'walwriter')
+SELECT CASE WHEN promoted.at IS NOT NULL THEN (
+    SELECT count(*) FROM pg_stat_activity
+    WHERE backend_type = 'client backend' AND application_name LIKE %(name)s AND backend_start < promoted.at
+) END FROM (
+    SELECT min(backend_start) AS at FROM pg_stat_activity
+    WHERE backend_type IN ('walwriter', 'autovacuum launcher', 'logical replication launcher')
+) AS promoted
 """
+_MAY_SEE = "SELECT pg_has_role('pg_read_all_stats', 'USAGE')"
 
 
 @runtime_checkable
@@ -92,7 +98,7 @@ class LetGo(OneWay):
         self._component, self._config, self._region, self._host, self._site = component, config, region, host, site
 
     def observe(self, context: AttemptContext) -> Seen:
-        """DONE: no session is older than the promotion, and the check says so. Without either it runs once."""
+        """DONE: no session is older than the promotion, and the check says so. Without either, or where that is not known yet, it runs."""
         old, checked = self._old(), self._checked()
         if old or checked is False:
             return Seen(Look.NEEDED, self._said(old), (Note(text=self._said(old)),) if old else ())
@@ -122,11 +128,13 @@ class LetGo(OneWay):
         text = self._said(old) if old is not None else "restarted"
         return Seen(Look.DONE, text, (Note(text=text),))
 
-    def _said(self, old: int | None) -> str:
+    def _said(self, old: int | str | None) -> str:
+        if isinstance(old, str):
+            return old
         return f"{old} sessions from before the promotion" if old is not None else "the check says that old connections are held"
 
-    def _old(self) -> int | None:
-        """How many sessions are older than the promotion; None where nobody asked to count them."""
+    def _old(self) -> int | str | None:
+        """How many sessions are older than the promotion, or why that is not known yet; None where nobody asked to count them."""
         if self._config.database is None:
             return None
         servers = self._site.peers.get(self._config.database)
@@ -137,7 +145,11 @@ class LetGo(OneWay):
         connection, problem = servers.connect(self._region), ""
         try:
             row = connection.execute(_OLD, {"name": self._config.applications}).fetchone()
-            return int(row[0]) if row else 0
+            if row and row[0] is not None:
+                return int(row[0])
+            if connection.execute(_MAY_SEE).fetchone() == (True,):
+                return f"not known yet since when {self._region} takes writes: nothing of a primary runs there yet"
+            problem = f"{self._component}: sessions in {self._region} cannot be counted: the user does not see those of others"
         except psycopg.Error as error:
             problem = f"{self._component}: sessions in {self._region} cannot be counted: {type(error).__name__}"
         finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from dr.model.events import Event, RunEnded, StepEnded
 from dr.model.evidence import Identities
 from dr.model.lag import STALE_AFTER
@@ -97,11 +99,14 @@ class Healthy(Rule):
     name = "I14"
 
     def begun(self) -> None:
-        """No run has begun."""
+        """No run has begun, nothing was promoted."""
         self._begun: set[str] = set()
+        self._led: dict[tuple[str, str], tuple[float, str]] = {}
 
     def effect(self, effect: Effect) -> None:
-        """The first one of a run."""
+        """The first one of a run. What an earlier run's call promoted since this one was decided is nothing to hand over any more."""
+        if effect.what == f"{effect.component}.promote":
+            self._led[effect.component, effect.region] = effect.at, effect.run_id
         told = self.witness.told.get(effect.run_id)
         if told is None or told.plan is None or effect.run_id in self._begun:
             return
@@ -113,6 +118,9 @@ class Healthy(Rule):
             source, target = database.copies[told.plan.source], database.copies[told.plan.target]
             rpo = told.plan.component_rpo.get(database.name, told.plan.rpo).total_seconds()
             decided = told.moment(started.decided)
+            led, by = self._led.get((database.name, target.region), (-math.inf, ""))
+            if target.primary and led > decided and by != effect.run_id:
+                continue
             fresh = STALE_AFTER.total_seconds() + _NOISE
             behind = length(missing(source.log, target.log))
             own = length([span for span in missing(target.log, source.log) if span.begin < decided - fresh])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from dr.errors import EffectUnknown, Transient
+from dr.errors import EffectUnknown, Permanent, Transient
 from dr.model.evidence import Evidence, Fenced, Following, Preserved, Promoted, RecoveryPoint, WriteAccepted
 from dr.model.words import FenceState, Intent, Verb
 from dr.ports import AttemptContext, Look, Seen
@@ -140,16 +140,18 @@ class FenceReturned(_Step):
     """Re-protect: the old primary is back; it is stopped before anything else."""
 
     def observe(self, context: AttemptContext) -> Seen:
-        """DONE: it is stopped, or follows."""
+        """DONE: it is stopped, or follows. Raises Permanent where stopping it would stop the newest copy."""
         copy = self.store.copies[self.source]
-        fenced, primary = self.read(self.source, "process", lambda: (copy.fenced and not copy.up, copy.primary))
+        fenced, primary, own = self.read(self.source, "process", lambda: (copy.fenced and not copy.up, copy.primary, copy.timeline))
         if fenced:
             return Seen(Look.DONE, evidence=(self.fenced(FenceState.FENCED, "its process is gone"),))
         if not primary:
             return Seen(Look.DONE, evidence=(self.fenced(FenceState.NOT_NEEDED, f"{self.source} is a secondary"),))
-        leads = self.read(self.target, "process", lambda: self.store.writable(self.target))
+        leads, its = self.read(self.target, "process", lambda: (self.store.writable(self.target), self.store.copies[self.target].timeline))
         if not leads:
             return Seen(Look.BLOCKED, f"{self.target} takes no writes: {self.source} may hold the newest copy")
+        if own >= its:
+            raise Permanent(f"newest-copy: {self.source} takes writes on timeline {own}, {self.target} on {its}")
         return Seen(Look.NEEDED)
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
