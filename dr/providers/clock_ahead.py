@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import NamedTuple, TypedDict
 
 from dr.errors import DrError
+from dr.model.evidence import RecoveryPoint
 from dr.ports import Site
 
 _BELIEVED_SECONDS = 300.0
@@ -65,6 +66,14 @@ class ClockAhead:
             return {"clock_ahead": seen.ahead, "clock_of": primary}
         kept = self._kept()
         return kept if kept["clock_of"] == primary else {"clock_ahead": None, "clock_of": ""}
+
+    def of(self, primary: str, before: RecoveryPoint | None) -> Told:
+        """Of the clock that stamped what a target holds: as ``told``, else as it was when the recovery point was read before, in this run.
+        Once the target leads, samples tell of its own clock."""
+        told = self.told(primary)
+        if told["clock_of"] or before is None or (before.clock_ahead is None and not before.reason):
+            return told
+        return {"clock_ahead": before.clock_ahead, "clock_of": primary}
 
     def _kept(self) -> Told:
         with contextlib.suppress(DrError):  # where the samples cannot be read, others say so

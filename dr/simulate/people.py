@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from dr.errors import ExitCode, Refused, RunInFlight, StateLost, StateUnreadable, UsageError
+from dr.errors import ExitCode, Refused, RunInFlight, UsageError
 from dr.model.scenario import Act
 from dr.model.words import Guard, Intent, RunOutcome, Verdict
+from dr.providers.sim.database import Database
 from dr.simulate.stage import Command, Stage
 from dr.simulate.story import Story
 
@@ -52,6 +53,7 @@ class OnCall:
                 accepted |= wanted
                 self.decisions += sorted(wanted)
             else:
+                self._start_by_hand(command)
                 self._clear_the_way(command, tries, until)
                 stage.loop.sleep(self.story.person.patience * (1 + tries // 5))
             if stage.healed and intent.planned and self._told(command, "use failover"):
@@ -74,8 +76,19 @@ class OnCall:
             self.decisions.append(f"{said} of a run that stood in the way")
             typed = self.stage.type(act, run_id=run)
             self.stage.wait_for(typed, until)
-            if not isinstance(typed.error, (StateLost, StateUnreadable)):  # it was heard
+            if typed.exit_code is not None and typed.error is None:  # it was heard
                 self._cancelled.add(run)
+
+    def _start_by_hand(self, command: Command) -> None:
+        """What a refusal says that somebody has to start first."""
+        said = _START.search(command.report.hint) if command.report is not None and self.stage.healed else None
+        for name in said["what"].split(", ") if said is not None else ():
+            store, region = self.stage.world.stores.get(name), said["region"] if said is not None else ""
+            if isinstance(store, Database) and not store.copies[region].up:
+                self.stage.world.settle()
+                store.start(region)
+                self.stage.world.did("started by hand", name, region)
+                self.decisions.append("a server started by hand")
 
     def _told(self, command: Command, text: str) -> bool:
         """What a refusal says has to come before, or instead."""
@@ -101,6 +114,7 @@ class OnCall:
 
 
 DONE = (RunOutcome.COMPLETED, RunOutcome.ALREADY)
+_START = re.compile(r"start (?P<what>[\w, -]+) in (?P<region>[\w-]+), then give the same command again")
 _FLAG = re.compile(r"--accept[- ]([a-z-]+)")
 _MEANT = {"split": Guard.FENCE.value, "data-loss": Guard.EXPOSURE.value}
 """The flags that a paused run asks for, as it prints them, and the guards that are meant."""

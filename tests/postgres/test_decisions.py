@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dr.errors import StateUnreadable
-from dr.model.evidence import Evidence, Fenced
+from dr.model.evidence import Evidence, Fenced, RecoveryPoint
 from dr.model.lag import LagSample
 from dr.model.runbook import SecretRef
 from dr.model.words import FenceState, Known, Role, Severity
@@ -115,6 +115,18 @@ def test_how_far_a_clock_is_ahead_is_remembered_for_the_day_nobody_can_ask() -> 
     assert clocks.told("east") == {"clock_ahead": timedelta(0), "clock_of": "east"}
     assert _clocks(kept, component="logs").told("east")["clock_of"] == ""
     assert _clocks(_Kept(None)).told("east") == {"clock_ahead": None, "clock_of": ""}
+
+
+def test_what_was_taken_off_once_is_taken_off_again() -> None:
+    """A run that goes on after its promotion: samples tell of the new primary's clock by then, the run's own evidence of the old one's."""
+    later = _clocks(_Kept(LagSample(component="db", at=NOW, state=Known.KNOWN, lag=MOMENT, clock_ahead=MOMENT, clock_of="west")))
+    point = RecoveryPoint(component="db", region="west", read_at=NOW, recovery_point=NOW, clock_ahead=timedelta(seconds=18))
+    assert later.of("east", None) == {"clock_ahead": None, "clock_of": ""}
+    assert later.of("east", point) == {"clock_ahead": timedelta(seconds=18), "clock_of": "east"}
+    unsure = point.model_copy(update={"clock_ahead": None, "recovery_point": None, "reason": "its stamps tell nothing"})
+    assert wrong(later.of("east", unsure)) and not wrong(later.of("east", point.model_copy(update={"clock_ahead": None})))
+    later.saw("east", timedelta(seconds=2))
+    assert later.of("east", point)["clock_ahead"] == timedelta(seconds=2)
 
 
 def test_of_several_looks_at_the_clocks_the_quickest_counts() -> None:

@@ -83,8 +83,8 @@ def _any_loss(stack: ExitStack) -> None:
 
 @plants("stale lag trusted", "the recovery point is not read anew: it is what the first look said", "I6")
 def _stale_lag(stack: ExitStack) -> None:
-    def recovery_point(self: database._Step, asked: Any, *, complete: bool = False) -> Any:
-        fresh, known = old(self, asked, complete=complete), vars(self.place.world).setdefault("first_points", {})
+    def recovery_point(self: database._Step, context: AttemptContext, asked: Any, *, complete: bool = False) -> Any:
+        fresh, known = old(self, context, asked, complete=complete), vars(self.place.world).setdefault("first_points", {})
         return fresh if fresh.complete else known.setdefault(self.component, fresh)
 
     old = swap(stack, database._Step, "recovery_point", recovery_point)
@@ -94,7 +94,7 @@ def _stale_lag(stack: ExitStack) -> None:
 def _planned_may_lose(stack: ExitStack) -> None:
     def observe(self: database.Promote, context: AttemptContext) -> Seen:
         seen = old(self, context)
-        point = self.recovery_point(self.now, complete=True)
+        point = self.recovery_point(context, self.now, complete=True)
         return Seen(Look.NEEDED, evidence=(point,)) if seen.look is Look.BLOCKED else seen
 
     def hand_over(self: Database, region: str) -> float:

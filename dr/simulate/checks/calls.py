@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections import Counter
 
 from dr.errors import Refused, RunInFlight, UsageError
-from dr.model.events import Event, StepStarted, UndoEnded, UndoStarted
+from dr.model.events import Event, StepStarted, Turned, UndoEnded, UndoStarted
 from dr.model.words import Intent, RunOutcome, Verb
 from dr.providers.sim.world import Asked, Effect
 from dr.simulate.checks.witness import Rule, Told
@@ -34,10 +35,13 @@ class NoNeed(Rule):
         self._taken_back: dict[tuple[str, str], str] = {}
         self._undone: set[tuple[str, str]] = set()
         self._owed: Counter[tuple[str, str]] = Counter()
+        self._turned: dict[str, float] = {}
 
     def record(self, told: Told, record: StoredRecord, event: Event) -> None:
         """An undo that could not do without the lost region; what is undone, and how often what is owed is tried."""
-        if isinstance(event, StepStarted):
+        if isinstance(event, Turned):
+            self._turned[told.run_id] = self.witness.stage.loop.now
+        elif isinstance(event, StepStarted):
             self._owed[told.run_id, event.step] += event.owed
         elif isinstance(event, UndoStarted):
             self._undone.add((told.run_id, event.step))
@@ -65,6 +69,8 @@ class NoNeed(Rule):
         told = self.witness.told.get(item.run_id)
         if told is None or told.plan is None or told.plan.intent is not Intent.FAILOVER or item.region != told.plan.source:
             return
+        if item.at <= self._turned.get(item.run_id, -math.inf):
+            return  # of a planned move then
         spec = told.specs.get(item.step)
         if spec is None:
             return

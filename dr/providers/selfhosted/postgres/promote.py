@@ -46,7 +46,7 @@ class Promote(ClusterStep):
         if not reading.recovering:
             return self._already(context, reading, asked)
         if not self._planned:
-            return Seen(Look.NEEDED, evidence=(self._recovery_point(reading, asked),))
+            return Seen(Look.NEEDED, evidence=(self._recovery_point(context, reading, asked),))
         fenced = context.found(Fenced, self.cluster.component)
         if fenced is None or fenced.state is not FenceState.FENCED or not fenced.final_position:
             why = f"the final position of {self.source} is not known, so nobody can say that nothing is lost"
@@ -54,8 +54,8 @@ class Promote(ClusterStep):
         reading = self._caught_up(context, reading, fenced.final_position)
         if behind(fenced.final_position, reading.replayed) != 0:
             text = f"{self.target} is at {reading.replayed}, {self.source} wrote until {fenced.final_position}"
-            return Seen(Look.BLOCKED, text, (self._recovery_point(reading),))
-        return Seen(Look.NEEDED, evidence=(self._recovery_point(reading, complete=True),))
+            return Seen(Look.BLOCKED, text, (self._recovery_point(context, reading),))
+        return Seen(Look.NEEDED, evidence=(self._recovery_point(context, reading, complete=True),))
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """Asks for the promotion, again and again, until it has happened. Makes the slot through which the source will follow."""
@@ -83,7 +83,7 @@ class Promote(ClusterStep):
         if reading.recovering:
             return Seen(Look.NEEDED, "in recovery still")
         before = context.found(RecoveryPoint, self.cluster.component)
-        return Seen(Look.DONE, evidence=(self._recovery_point(reading, asked, complete=before is not None and before.complete),))
+        return Seen(Look.DONE, evidence=(self._recovery_point(context, reading, asked, complete=before is not None and before.complete),))
 
     def _already(self, context: AttemptContext, reading: Reading, asked: datetime) -> Seen:
         # by the engine's account an accepted split may leave the source writable; without one, two primaries are nobody's plan
@@ -93,7 +93,7 @@ class Promote(ClusterStep):
         fenced = context.found(Fenced, self.cluster.component)
         # who promoted may have died before it could say that nothing was missing; the position where the history forked says it, too
         final = fenced.final_position if self._planned and fenced is not None and fenced.state is FenceState.FENCED else ""
-        point = self._recovery_point(reading, asked, complete=behind(final, reading.replayed) == 0)
+        point = self._recovery_point(context, reading, asked, complete=behind(final, reading.replayed) == 0)
         return Seen(Look.DONE, f"{self.target} takes writes already", (point, self._promoted(reading)))
 
     def _caught_up(self, context: AttemptContext, reading: Reading, position: str) -> Reading:
@@ -105,13 +105,15 @@ class Promote(ClusterStep):
             reading = read(self.cluster.connections, self.cluster.component, self.target)
         return reading
 
-    def _recovery_point(self, reading: Reading, asked: datetime | None = None, *, complete: bool = False) -> RecoveryPoint:
+    def _recovery_point(
+        self, context: AttemptContext, reading: Reading, asked: datetime | None = None, *, complete: bool = False
+    ) -> RecoveryPoint:
         # after the promotion the target writes heartbeats of its own: those tell nothing about what arrived
         own = reading.heartbeat is not None and reading.heartbeat.region == self.target
         clocks = self.cluster.clocks
         if reading.recovering and reading.stamped_ahead is not None:
             clocks.stamped(self.source, reading.stamped_ahead)
-        clock = clocks.told(self.source)
+        clock = clocks.of(self.source, context.found(RecoveryPoint, self.cluster.component))
         reading = reading.by_own_clock(clock)
         return RecoveryPoint(
             component=self.cluster.component, region=self.target, read_at=self.cluster.clock.now(),

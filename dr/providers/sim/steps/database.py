@@ -25,12 +25,12 @@ class _Step(SimStep[Database]):
             final_position="" if final is None else f"{final:.6f}",
         )  # fmt: skip
 
-    def recovery_point(self, asked: datetime, *, complete: bool = False) -> RecoveryPoint:
+    def recovery_point(self, context: AttemptContext, asked: datetime, *, complete: bool = False) -> RecoveryPoint:
         """What the target holds; read there, now. ``asked``: this process's clock before the target was asked what it is."""
         point, clocks = self.store.told_point(self.target), self.place.clocks
         if point is not None and not self.store.copies[self.target].primary:
             clocks.stamped(self.source, timedelta(seconds=point - self.place.world.now))
-        clock = clocks.told(self.source)
+        clock = clocks.of(self.source, context.found(RecoveryPoint, self.component))
         wrong, ahead = why_wrong(clock), clock["clock_ahead"] or timedelta(0)
         point = None if point is None or wrong else point - ahead.total_seconds()
         return RecoveryPoint(
@@ -173,15 +173,16 @@ class Promote(_Step):
         if primary:
             final = fenced.final_position if self.planned and fenced is not None and fenced.state is FenceState.FENCED else ""
             whole = bool(final) and len(copy.log) > 1 and copy.log[-2].end >= float(final) - 1e-6
-            return Seen(Look.DONE, f"{self.target} takes writes already", (self.recovery_point(asked, complete=whole), self.promoted()))
+            point = self.recovery_point(context, asked, complete=whole)
+            return Seen(Look.DONE, f"{self.target} takes writes already", (point, self.promoted()))
         if not self.planned:
-            return Seen(Look.NEEDED, evidence=(self.recovery_point(asked),))
+            return Seen(Look.NEEDED, evidence=(self.recovery_point(context, asked),))
         if fenced is None or fenced.state is not FenceState.FENCED or not fenced.final_position:
             return Seen(Look.BLOCKED, f"the final position of {self.source} is not known")
         if copy.end < float(fenced.final_position) - 1e-6:
             text = f"{self.target} is at {copy.end:.3f}, {self.source} wrote until {fenced.final_position}"
-            return Seen(Look.BLOCKED, text, (self.recovery_point(asked),))
-        return Seen(Look.NEEDED, evidence=(self.recovery_point(asked, complete=True),))
+            return Seen(Look.BLOCKED, text, (self.recovery_point(context, asked),))
+        return Seen(Look.NEEDED, evidence=(self.recovery_point(context, asked, complete=True),))
 
     def act(self, context: AttemptContext) -> tuple[Evidence, ...]:
         """Asks for it."""
@@ -195,7 +196,7 @@ class Promote(_Step):
         if not primary:
             return Seen(Look.NEEDED, "in recovery still")
         before = context.found(RecoveryPoint, self.component)
-        return Seen(Look.DONE, evidence=(self.recovery_point(asked, complete=before is not None and before.complete),))
+        return Seen(Look.DONE, evidence=(self.recovery_point(context, asked, complete=before is not None and before.complete),))
 
 
 class VerifyInside(_Step):
