@@ -18,8 +18,9 @@ from dr.engine.planner import LayOut, Planned, make_plan
 from dr.engine.state import RunState
 from dr.errors import NotThere, Refused, StateLost, StateUnreadable, UsageError
 from dr.model.events import Record, RunEnded, RunStarted, StepEnded
+from dr.model.lag import ComponentView
 from dr.model.lease import Listed
-from dr.model.plan import Acceptance, Plan
+from dr.model.plan import Acceptance, GuardResult, Plan
 from dr.model.report import RunReport
 from dr.model.runbook import Runbook
 from dr.model.words import Intent, Outcome, Role, RunOutcome, Verb
@@ -241,16 +242,15 @@ class Runs:
         rpo = {name: platform.runbook.rpo(name) for name in platform.kinds}
         views = [view for view in seen.views if not request.only or view.component in request.only]
         exposures = {name: item for name, item in seen.exposures.items() if not request.only or name in request.only}
+        old = self._old_primaries(platform, views, target, request)
         if request.intent is Intent.FAILOVER:  # what the target has taken over already, a failover does not lose once more
+            names = {item.component for item in old}
             exposures = {view.component: exposures[view.component] for view in views
-                         if view.component in exposures and view.primary != target}  # fmt: skip
+                         if view.component in exposures and (view.primary != target or view.component in names)}  # fmt: skip
         verdicts = guards.before_run(
             request.intent, source, target, views, exposures, rpo, request.acceptances, reason=request.reason
         )
-        if request.intent is Intent.REPROTECT:
-            with suppress(StateUnreadable):  # a damaged run: whoever writes next says so
-                book = self.book(platform.runbook.name)
-                verdicts += guards.followed(views, target, book.primaries, book.epochs, request.acceptances)
+        verdicts += old if request.intent is Intent.REPROTECT else ()
         chains = platform.chains(request.intent, source, target)
         return make_plan(
             platform.runbook, _fences(chains) if request.fence_only else chains, request.intent, source, target,
@@ -258,13 +258,26 @@ class Runs:
             laid_out=self.laid_out,
         )  # fmt: skip
 
+    def _old_primaries(
+        self, platform: Platform, views: Sequence[ComponentView], target: str, request: Request
+    ) -> tuple[GuardResult, ...]:  # fmt: skip
+        """What leads in the target and was promoted elsewhere since. The journal is asked only where anything leads there."""
+        if not any(target in view.regions and view.primary == target for view in views):
+            return ()
+        with suppress(StateUnreadable):  # a damaged run: whoever writes next says so
+            book = self.book(platform.runbook.name)
+            return guards.followed(views, target, book.primaries, book.epochs, request.acceptances)
+        return ()
+
     def already(self, platform: Platform, request: Request, seen: outlook.Outlook, plan: Plan) -> bool:
         """The target is primary, nothing is stopped there that leads nowhere else, and no move was cut short there: the same command
-        touches nothing. A failover away from it that was cancelled after its fence leaves a primary stopped, and that is not well."""
+        touches nothing. A failover away from it that was cancelled after its fence leaves a primary stopped, and that is not well; nor is
+        an old primary that came back while the new one does not answer."""
         short = self.cut_short(platform.runbook.name)
         there = seen.primary == plan.target and (short is None or short.current_plan.target != plan.target)
         led = [view.regions[plan.target] for view in seen.views if view.primary is None and plan.target in view.regions]
-        return plan.intent.moves and not request.only and there and all(item.role is not Role.STOPPED for item in led)
+        well = plan.intent.moves and not request.only and there and all(item.role is not Role.STOPPED for item in led)
+        return well and not self._old_primaries(platform, seen.views, plan.target, request)
 
     def _durations(self, runbook: str, intent: Intent) -> Mapping[str, timedelta]:
         """What the steps took in earlier runs of the same intent: medians, once there are three."""

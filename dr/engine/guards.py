@@ -89,20 +89,22 @@ def _reachable(view: ComponentView, target: str) -> GuardResult:
 
 
 def followed(
-    views: Sequence[ComponentView], target: str, promoted: Mapping[str, str], epochs: Mapping[str, int], acceptances: Sequence[Acceptance]
+    views: Sequence[ComponentView], target: str, promoted: Mapping[str, str], epochs: Mapping[str, Mapping[str, int]],
+    acceptances: Sequence[Acceptance],
 ) -> tuple[GuardResult, ...]:  # fmt: skip
     """Re-protect: nothing may follow an old primary that came back, however alone it looks while the new one does not answer. A person may
     know better: a database that was made anew begins with the first epoch.
 
     Args:
-        promoted, epochs: where each component was promoted last, as the journal tells, and as of which epoch of its own.
+        promoted, epochs: where each component was promoted last, as the journal tells, and as of which epoch of its own in each region.
     """
     said, results = accepted(Guard.PREREQUISITES, acceptances), []
     for view in views:
-        led, epoch = promoted.get(view.component, target), epochs.get(view.component)
+        led, known = promoted.get(view.component, target), epochs.get(view.component, {})
         own = view.regions[target].epoch if target in view.regions else None
-        if led != target and epoch is not None and own is not None and own < epoch:
-            text = f"{view.component} in {target} is an old primary, as of epoch {own}: it was promoted in {led} as of {epoch}"
+        if led != target and own is not None and (own < known.get(led, own) or own <= known.get(target, own - 1)):
+            since = f"it was promoted in {led} since, as of {known.get(led)}"
+            text = f"{view.component} in {target} is an old primary, as of epoch {own}: {since}"
             results.append(_result(Guard.PREREQUISITES, f"{text}; wait until {led} answers", view.component, said))
     return tuple(results)
 

@@ -37,7 +37,7 @@ class Kept(Frozen):
 
     open: tuple[tuple[DebtKind, str, str, Debt], ...]
     primaries: dict[str, str]
-    epochs: dict[str, int]
+    epochs: dict[str, dict[str, int]]
 
 
 def open_debt(runs: Sequence[Sequence[Record]]) -> tuple[Debt, ...]:
@@ -70,13 +70,14 @@ def lost_history(fact: Identities) -> list[str]:
 class Book:
     """The debt of one runbook, by what it is about; runs are read in, oldest first.
 
-    primaries: where each component was promoted last, as the journal tells. epochs: and as of which epoch of its own, where it has any.
+    primaries: where each component was promoted last, as the journal tells. epochs: as of which epoch of its own it was promoted last in
+        each region, where it has any.
     """
 
     def __init__(self) -> None:
         self.open: dict[tuple[DebtKind, str, str], Debt] = {}
         self.primaries: dict[str, str] = {}
-        self.epochs: dict[str, int] = {}
+        self.epochs: dict[str, dict[str, int]] = {}
         self._reading: History | None = None
 
     @classmethod
@@ -170,7 +171,7 @@ class Book:
     def _promoted(self, fact: Promoted, at: datetime, history: History, source: str, reprotect: str) -> None:
         self.primaries[fact.component] = fact.region
         if fact.epoch is not None:
-            self.epochs[fact.component] = fact.epoch
+            self.epochs[fact.component] = {**self.epochs.get(fact.component, {}), fact.region: fact.epoch}
         for kind in (DebtKind.REPROTECT, DebtKind.FENCE):
             self._close(kind, fact.component, fact.region)
         if source == fact.region:

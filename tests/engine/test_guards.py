@@ -403,6 +403,7 @@ def test_nobody_moves_onto_an_old_primary(intent: Intent) -> None:
         (2, "east", 2, [], None),
         (None, "west", 2, [], None),
         (1, "west", None, [], None),
+        (4, "west", 2, [], None),
     ],
 )  # fmt: skip
 def test_nothing_follows_an_old_primary_that_came_back(
@@ -411,6 +412,15 @@ def test_nothing_follows_an_old_primary_that_came_back(
     """West, which was promoted, is silent; east is back and takes writes: it is the only primary that anybody sees."""
     regions = {"east": RegionView(role=Role.PRIMARY, epoch=own), "west": RegionView(role=Role.UNREACHABLE)}
     seen = ComponentView(component="db", kind="fake", at=START, regions=regions)
-    found = guards.followed([seen], "east", {"db": promoted}, {} if epoch is None else {"db": epoch}, acceptances)
+    found = guards.followed([seen], "east", {"db": promoted}, {} if epoch is None else {"db": {promoted: epoch}}, acceptances)
     assert [item.verdict for item in found] == ([] if verdict is None else [verdict])
-    assert all((item.name, item.component) == (Guard.PREREQUISITES, "db") and "promoted in west as of 2" in item.reason for item in found)
+    assert all((item.name, item.component) == (Guard.PREREQUISITES, "db") for item in found)
+    assert all("promoted in west since, as of 2" in item.reason for item in found)
+
+
+def test_who_was_given_up_for_an_older_copy_is_not_followed_either() -> None:
+    """West had taken over as of 2 and was given up: east leads again, as of 1. West is back, and has the greater epoch."""
+    seen = ComponentView(component="db", kind="fake", at=START, regions={name: RegionView(role=Role.PRIMARY, epoch=number)
+                                                                         for name, number in (("east", 1), ("west", 2))})  # fmt: skip
+    [found] = guards.followed([seen], "west", {"db": "east"}, {"db": {"west": 2, "east": 1}}, [])
+    assert (found.verdict, "promoted in east since, as of 1" in found.reason) == (REFUSED, True)

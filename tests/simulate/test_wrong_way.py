@@ -112,3 +112,37 @@ def test_a_failback_that_was_cancelled_past_its_promotion_goes_on_with_the_same_
     database = stage.world.stores["metadata-db"]
     assert isinstance(database, Database) and [region for region in database.copies if database.writable(region)] == ["east"]
     stage.close()
+
+
+def test_an_old_primary_that_came_back_alone_is_not_taken_for_the_primary(lab: Studio) -> None:
+    """West took over and was lost in its turn; east is back with what it had. "Already primary" would give up what west took, unasked."""
+    stage, typed = new_stage(lab, frame("wrong-way", 3, plot="planned")), list[Command]()
+    back, again = (Act(at=timedelta(0), intent=intent, actor="hasty", reason="home") for intent in (Intent.FAILBACK, Intent.REPROTECT))
+
+    def people() -> None:
+        stage.loop.sleep(20.0)
+        stage.world.lose("east")
+        give(stage, typed, move(Intent.FAILOVER, "west", accept_data_loss="unknown", accept_split=True))
+        stage.loop.sleep(30.0)
+        stage.world.lose("west")
+        stage.world.bring_back("east")
+        stage.loop.sleep(20.0)
+        for act in (back, again, move(Intent.FAILOVER, "east")):
+            give(stage, typed, act)
+        give(stage, typed, move(Intent.FAILOVER, "east", accept_data_loss="unknown", accept_split=True))
+        give(stage, typed, move(Intent.FAILOVER, "east", accept_data_loss="unknown", accept_split=True))
+        stage.world.bring_back("west")
+        stage.loop.sleep(20.0)
+        give(stage, typed, again)
+
+    happens(stage, people)
+    there, home, follow, unasked, given_up, once_more, west_is_back = [command.report for command in typed]
+    assert there is not None and there.outcome is RunOutcome.COMPLETED
+    assert all(report is not None and report.outcome is RunOutcome.REFUSED for report in (home, follow, unasked))
+    assert follow is not None and "old primary, as of epoch 1: it was promoted in west since, as of 2" in follow.reason
+    assert unasked is not None and "metadata-db would lose unknown" in unasked.reason
+    assert given_up is not None and given_up.outcome is RunOutcome.COMPLETED, "a person may give west up"
+    assert once_more is not None and once_more.outcome is RunOutcome.ALREADY
+    assert west_is_back is not None and west_is_back.outcome is RunOutcome.REFUSED, "who was given up is not followed, whatever its epoch"
+    assert "metadata-db in west is an old primary, as of epoch 2: it was promoted in east since, as of 1" in west_is_back.reason
+    stage.close()
