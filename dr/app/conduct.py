@@ -207,7 +207,7 @@ class Conductor:
             )
         if not hooks.confirm(plan, request.outage_began or seen.outage_began):
             raise Refused("not confirmed; nothing was touched")
-        own = self.runs.history(state.run_id).first_act(Verb.FREEZE, Verb.FENCE) is not None  # this run took service away, and knows when
+        own = self.runs.history(state.run_id).first_act(Verb.FENCE) is not None  # this run stopped the primary itself, after its freeze
         began, known_from = told(request, seen) if own else outage_began(request, seen, plan, None)
         turned = Turned(
             plan=plan, actor=request.actor, reason=request.reason, outage_began=began, samples_from=known_from,
