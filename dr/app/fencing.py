@@ -15,7 +15,7 @@ from dr.app.platform import Platform
 from dr.app.runs import FENCE_BUDGET, Request
 from dr.errors import DrError, RunInFlight, StepError
 from dr.model.lag import ComponentView
-from dr.model.words import DebtKind, Intent, Role
+from dr.model.words import DebtKind, Intent, Role, RunOutcome
 from dr.monitor.watch import Round
 from dr.ports import Mailbox, Pool
 
@@ -124,6 +124,7 @@ class FenceRetry:
             self._say(f"the fence of {what} is owed: {error.message}")
         else:
             left = [item.text for item in report.debt if item.kind is DebtKind.FENCE]
-            self._say(f"fence of {what}: {'; '.join(left) or 'acknowledged'} (run {report.run_id})")
+            why = report.reason if report.outcome is RunOutcome.REFUSED else "; ".join(left)
+            self._say(f"fence of {what}: {why or 'acknowledged'} (run {report.run_id})")
         self._next = self._platform.site.clock.monotonic() + self._wait.total_seconds()
         self._wait = min(2 * self._wait, _AGAIN[1])

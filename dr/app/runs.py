@@ -178,8 +178,8 @@ class Runs:
                 continue
             if state.outcome in (RunOutcome.ROLLED_BACK, RunOutcome.CANCELLED) and history.left(Verb.FREEZE) is not None:
                 return history
-            if state.outcome is RunOutcome.ROLLED_BACK:
-                continue
+            if state.outcome is RunOutcome.ROLLED_BACK and history.first_act(Verb.FREEZE) is None:
+                continue  # one that froze and took that back says that service was there before it
             return history if state.outcome is RunOutcome.CANCELLED and state.past_no_return and state.unsatisfied else None
         return None
 
@@ -265,8 +265,14 @@ class Runs:
         if not any(target in view.regions and view.primary == target for view in views):
             return ()
         with suppress(StateUnreadable):  # a damaged run: whoever writes next says so
-            book = self.book(platform.runbook.name)
-            return guards.followed(views, target, book.primaries, book.epochs, request.acceptances)
+            book, short = self.book(platform.runbook.name), self.cut_short(platform.runbook.name)
+            old = guards.followed(views, target, book.primaries, book.epochs, request.acceptances)
+            if short is None:
+                return old
+            # who promoted may have died before it could say so
+            maybe = [step.spec.component for step in short.steps.values() if step.spec.verb is Verb.PROMOTE and step.look_first]
+            unsaid = [name for name in maybe if book.primaries.get(name) != short.current_plan.target]
+            return old + guards.maybe_promoted(views, target, unsaid, short.current_plan.target, request.acceptances)
         return ()
 
     def already(self, platform: Platform, request: Request, seen: outlook.Outlook, plan: Plan) -> bool:

@@ -106,12 +106,17 @@ def carry_out(intent: Intent, options: Mapping[str, object]) -> int:
             platform, intent, to, actor=who, reason=wanted.reason, acceptances=given, outage_began=began, only=wanted.only, hooks=hooks
         )  # fmt: skip
 
-    def confirm(plan: Plan, since: datetime | None) -> bool:
+    def tell() -> None:
         for trouble in platform.site.samples.troubles():
-            say(f"left out: {trouble}")
+            say(f"shared state: {trouble}")
+
+    def confirm(plan: Plan, since: datetime | None) -> bool:
+        tell()
         return wanted.yes or _ask(plan, since)
 
-    return hold(app, go, as_json=wanted.as_json, confirm=confirm)
+    code = hold(app, go, as_json=wanted.as_json, confirm=confirm)
+    tell()  # a refusal comes before the question
+    return code
 
 
 def terminal() -> bool:

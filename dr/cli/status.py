@@ -96,7 +96,7 @@ def show_status(report: StatusReport, console: Console) -> None:
             owner = f"   owner: {debt.owner} (run {debt.run_id})" if debt.owner else ""
             console.print(f"    {debt.command}{owner}", style="cyan", soft_wrap=True)
     for trouble in report.troubles:
-        console.print(f"left out: {trouble}", style="yellow", soft_wrap=True)
+        console.print(f"shared state: {trouble}", style="yellow", soft_wrap=True)
     if report.lease is not None and report.lease.scope == "local":
         console.print("lease: local; only runs of this machine are kept apart", style="dim")
     elif report.lease is not None:

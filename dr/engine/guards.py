@@ -109,6 +109,20 @@ def followed(
     return tuple(results)
 
 
+def maybe_promoted(
+    views: Sequence[ComponentView], target: str, components: Sequence[str], elsewhere: str, acceptances: Sequence[Acceptance]
+) -> tuple[GuardResult, ...]:  # fmt: skip
+    """The same of components whose promotion in another region was sent and never answered; one that says there that it follows was not
+    promoted."""
+    said, results = accepted(Guard.PREREQUISITES, acceptances), []
+    for view in views:
+        seen = view.regions.get(elsewhere)
+        if elsewhere != target and view.component in components and seen is not None and seen.role not in (Role.SECONDARY, Role.PRIMARY):
+            text = f"{view.component} may have been promoted in {elsewhere}, which does not say what it is; wait until it answers"
+            results.append(_result(Guard.PREREQUISITES, text, view.component, said))
+    return tuple(results)
+
+
 def _not_there(view: ComponentView, region: str) -> str:
     """Why a region of a component cannot be relied on. One that did not answer in time is not taken for reachable, nor called lost."""
     seen = view.regions[region]

@@ -93,7 +93,7 @@ class Readiness(Frozen):
 class StatusReport(Frozen):
     """``dr.status/1``. Without a runbook: runs and debt of this state directory only; ``runbook`` and what is observed is null or empty.
 
-    troubles: what shared state holds of the monitors' memory and could not be read; it is left out of everything else.
+    troubles: what of the monitors' memory could not be read in shared state, or written there; what could not be read is left out.
     """
 
     schema_: Literal["dr.status/1"] = Field("dr.status/1", alias="schema", serialization_alias="schema")

@@ -67,13 +67,22 @@ class ClockAhead:
         kept = self._kept()
         return kept if kept["clock_of"] == primary else {"clock_ahead": None, "clock_of": ""}
 
-    def of(self, primary: str, before: RecoveryPoint | None) -> Told:
-        """Of the clock that stamped what a target holds: as ``told``, else as it was when the recovery point was read before, in this run.
-        Once the target leads, samples tell of its own clock."""
+    def of(self, primary: str, before: RecoveryPoint | None, *, leads: bool) -> Told:
+        """Of the clock that stamped what a target holds: as ``told``, or as it was when the recovery point was read before, in this run.
+
+        Args:
+            leads: the target does already: samples tell of its own clock since, or as it was long ago, and its stamps are not compared any
+                more. What is worse counts.
+        """
         told = self.told(primary)
-        if told["clock_of"] or before is None or (before.clock_ahead is None and not before.reason):
+        if before is None or (before.clock_ahead is None and not before.reason):
             return told
-        return {"clock_ahead": before.clock_ahead, "clock_of": primary}
+        then: Told = {"clock_ahead": before.clock_ahead, "clock_of": primary}
+        if not told["clock_of"] or (leads and wrong(then)):
+            return then
+        if not leads or wrong(told) or wrong(then):
+            return told
+        return {"clock_ahead": max(told["clock_ahead"] or timedelta(0), before.clock_ahead or timedelta(0)), "clock_of": primary}
 
     def _kept(self) -> Told:
         with contextlib.suppress(DrError):  # where the samples cannot be read, others say so

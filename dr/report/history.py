@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from dr.engine.machine import apply
 from dr.engine.state import RunState
 from dr.errors import StateUnreadable
-from dr.model.events import Event, Observed, Record, Resumed, RunStarted, StepEnded, StepStarted, Turned, UndoEnded
+from dr.model.events import Event, Observed, Record, Resumed, RunStarted, SkipRequested, StepEnded, StepStarted, Turned, UndoEnded
 from dr.model.evidence import Evidence, Fenced
 from dr.model.plan import StepSpec
 from dr.model.words import Verb
@@ -118,11 +118,14 @@ class History:
         return next((item.started_at for item in acts if not verbs or item.spec.verb in verbs), None)
 
     def left(self, *verbs: Verb) -> datetime | None:
-        """When the first attempt of these verbs began that acted, of steps that were not undone since: a turn forgets what the new plan
-        does not have."""
-        undone = {event.step for _, event in self.events if isinstance(event, UndoEnded) and event.ok}
-        acts = (item for item in self.attempts if item.acted and not item.owed and item.spec.id not in undone)
-        return next((item.started_at for item in acts if item.spec.verb in verbs), None)
+        """When the first attempt of these verbs began that acted, of steps that were not taken back since, by an undo or by a person who
+        says so with a skip: a turn forgets what the new plan does not have."""
+        back: dict[str, datetime] = {}
+        for at, event in self.events:
+            if isinstance(event, SkipRequested) or (isinstance(event, UndoEnded) and event.ok):
+                back[event.step] = max(at, back.get(event.step, at))
+        acts = (item for item in self.attempts if item.acted and not item.owed and item.spec.verb in verbs)
+        return next((item.started_at for item in acts if item.spec.id not in back or back[item.spec.id] < item.started_at), None)
 
     def no_return(self) -> Attempt | None:
         """The first attempt of an irreversible step that acted, or may have: the point of no return."""

@@ -49,7 +49,7 @@ def test_what_was_left_out_of_the_samples_is_said_before_anything(app: type[Fake
     monkeypatch.setattr(app, "troubles", ("what other machines saw is not known: row 3 cannot be read",))
     result = CliRunner().invoke(cli, ["failover", "r.yaml", "--to", "west", "--yes"], standalone_mode=False)
     assert result.return_value == 0
-    assert "left out: what other machines saw is not known: row 3 cannot be read" in result.stderr
+    assert "shared state: what other machines saw is not known: row 3 cannot be read" in result.stderr
 
 
 def test_flags_become_acceptances(app: type[FakeApp]) -> None:

@@ -247,7 +247,7 @@ def test_a_status_says_what_it_had_to_leave_out() -> None:
     report = StatusReport(tool_version="0", state_directory="/s", at=T0, runbook="small", troubles=("row 3 cannot be read",))
     screen = console()
     show_status(report, screen)
-    assert "left out: row 3 cannot be read" in text_of(screen)
+    assert "shared state: row 3 cannot be read" in text_of(screen)
 
 
 def test_lag_counts_what_is_pending_and_what_failed() -> None:

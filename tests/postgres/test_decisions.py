@@ -13,21 +13,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dr.engine import guards
 from dr.errors import StateUnreadable
 from dr.model.evidence import Evidence, Fenced, RecoveryPoint
 from dr.model.lag import LagSample
 from dr.model.runbook import SecretRef
-from dr.model.words import FenceState, Known, Role, Severity
+from dr.model.words import FenceState, Known, Role, Severity, Verdict
 from dr.monitor.watch import unknown_sample
-from dr.ports import Completed, Look, Site
+from dr.ports import AttemptContext, Completed, Look, Site
 from dr.providers.clock_ahead import ClockAhead, Told, why_wrong, wrong
 from dr.providers.registry import BUILT_IN
+from dr.providers.selfhosted.postgres.cluster import Cluster
 from dr.providers.selfhosted.postgres.config import Follows, PostgresConfig, RegionServer
 from dr.providers.selfhosted.postgres.connect import Reach, scrubbed
 from dr.providers.selfhosted.postgres.facts import Heartbeat, Posture, Reading, Rights, Setting, Slot, Unread
 from dr.providers.selfhosted.postgres.fence import FenceLost
 from dr.providers.selfhosted.postgres.findings import judge, manager, sync_blocks_writes
+from dr.providers.selfhosted.postgres.kind import Postgres
 from dr.providers.selfhosted.postgres.lag import Ahead, decide
+from dr.providers.selfhosted.postgres.promote import Promote
 from dr.providers.selfhosted.postgres.server import Process, Running
 from tests.store.build import HandClock
 
@@ -121,12 +125,56 @@ def test_what_was_taken_off_once_is_taken_off_again() -> None:
     """A run that goes on after its promotion: samples tell of the new primary's clock by then, the run's own evidence of the old one's."""
     later = _clocks(_Kept(LagSample(component="db", at=NOW, state=Known.KNOWN, lag=MOMENT, clock_ahead=MOMENT, clock_of="west")))
     point = RecoveryPoint(component="db", region="west", read_at=NOW, recovery_point=NOW, clock_ahead=timedelta(seconds=18))
-    assert later.of("east", None) == {"clock_ahead": None, "clock_of": ""}
-    assert later.of("east", point) == {"clock_ahead": timedelta(seconds=18), "clock_of": "east"}
+    assert later.of("east", None, leads=True) == {"clock_ahead": None, "clock_of": ""}
+    assert later.of("east", point, leads=True) == {"clock_ahead": timedelta(seconds=18), "clock_of": "east"}
     unsure = point.model_copy(update={"clock_ahead": None, "recovery_point": None, "reason": "its stamps tell nothing"})
-    assert wrong(later.of("east", unsure)) and not wrong(later.of("east", point.model_copy(update={"clock_ahead": None})))
+    nothing = point.model_copy(update={"clock_ahead": None})
+    assert wrong(later.of("east", unsure, leads=True)) and not wrong(later.of("east", nothing, leads=True))
     later.saw("east", timedelta(seconds=2))
-    assert later.of("east", point)["clock_ahead"] == timedelta(seconds=2)
+    assert later.of("east", point, leads=False)["clock_ahead"] == timedelta(seconds=2), "compared just now"
+    assert later.of("east", point, leads=True)["clock_ahead"] == timedelta(seconds=18), "as it was when the stamps came"
+    assert wrong(later.of("east", unsure, leads=True)) and not wrong(later.of("east", unsure, leads=False))
+
+
+def _promotion(kept: _Kept, *, planned: bool = False) -> Promote:
+    """Of a database whose clocks are told by what was kept."""
+    cluster = SimpleNamespace(component="db", clock=SimpleNamespace(now=lambda: NOW), clocks=_clocks(kept))
+    return Promote(cast(Cluster, cluster), "east", "west", planned=planned)
+
+
+def _found(point: RecoveryPoint | None) -> AttemptContext:
+    """A run that journaled this before."""
+    return cast(AttemptContext, SimpleNamespace(found=lambda _fact, _component: point))
+
+
+def test_what_a_run_doubted_stays_doubted_after_its_promotion() -> None:
+    """An older sample says that the clock was right; the process that saw stamps from the future died. The last heartbeat still counts."""
+    kept = _Kept(LagSample(component="db", at=NOW, state=Known.KNOWN, lag=MOMENT, clock_ahead=timedelta(0), clock_of="east"))
+    stamped = replace(SECONDARY, last_commit=NOW + timedelta(seconds=25), clock=NOW)
+    before = _promotion(kept)._recovery_point(_found(None), stamped, NOW)
+    assert stamped.heartbeat is not None and before.recovery_point == stamped.heartbeat.beat_at and before.reason
+    own = replace(stamped, recovering=False, heartbeat=Heartbeat("west", NOW, 8))
+    after = _promotion(kept)._recovery_point(_found(before), own, NOW)
+    assert (after.recovery_point, after.reason) == (before.recovery_point, before.reason)
+
+
+def test_a_planned_move_that_is_complete_asks_no_clock() -> None:
+    """Nothing is missing, by its position: what the source's clock showed matters to nobody."""
+    stamped = replace(SECONDARY, heartbeat=None, last_commit=NOW + timedelta(seconds=3), clock=NOW)
+    point = _promotion(_Kept(None), planned=True)._recovery_point(_found(None), stamped, NOW, complete=True)
+    fence = Fenced(component="db", region="east", state=FenceState.FENCED, proof="stopped", writes_ended_at=NOW, final_position="0/5")
+    refused = [item for item in guards.before_promote("db", fence, point, MOMENT, [], NOW, planned=True) if item.verdict is Verdict.REFUSED]
+    assert (point.complete, point.recovery_point, refused) == (True, stamped.last_commit, [])
+
+
+def test_a_view_without_a_primary_doubts_stamps_from_the_future_too() -> None:
+    """Whoever types the failover may have no samples at all: the last heartbeat bounds the loss, it is not unknown."""
+    kind = SimpleNamespace(_clocks=_clocks(_Kept(None)), config=SimpleNamespace(other=lambda _region: "east"), name="db",
+                           _clock=SimpleNamespace(now=lambda: NOW))  # fmt: skip
+    west = replace(SECONDARY, last_commit=NOW + timedelta(seconds=25), clock=NOW)
+    sample = Postgres._without_primary(cast(Postgres, kind), {"east": Unread("silent", Reach.SILENT), "west": west}, NOW)
+    assert west.heartbeat is not None
+    assert (sample.state, sample.recovery_point, "its stamps" in sample.reason) == (Known.BOUND, west.heartbeat.beat_at, True)
 
 
 def test_of_several_looks_at_the_clocks_the_quickest_counts() -> None:

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from dr.app.simulation import Studio, new_stage
-from dr.errors import ExitCode
+from dr.errors import ExitCode, Permanent
 from dr.model.scenario import Act
 from dr.model.words import Intent, Role, RunOutcome
+from dr.ports import AttemptContext
 from dr.providers.sim.database import Database
+from dr.providers.sim.steps.deployments import Freeze
+from dr.simulate.play import MONITOR
 from dr.simulate.stage import Command, Stage
 from dr.simulate.story import frame
 
@@ -145,4 +148,65 @@ def test_an_old_primary_that_came_back_alone_is_not_taken_for_the_primary(lab: S
     assert once_more is not None and once_more.outcome is RunOutcome.ALREADY
     assert west_is_back is not None and west_is_back.outcome is RunOutcome.REFUSED, "who was given up is not followed, whatever its epoch"
     assert "metadata-db in west is an old primary, as of epoch 2: it was promoted in east since, as of 1" in west_is_back.reason
+    stage.close()
+
+
+def test_a_freeze_that_somebody_took_back_by_hand_is_over(lab: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its undo failed, a person unpaused everything and skipped it: a failover a quarter of an hour later does not count from then."""
+    stage, typed = new_stage(lab, frame("wrong-way", 3, plot="planned")), list[Command]()
+
+    def undo(_self: Freeze, _context: AttemptContext) -> None:
+        raise Permanent("the API answers 500")
+
+    monkeypatch.setattr(Freeze, "undo", undo)
+
+    def people() -> None:
+        stage.desk.watch(stage, stage.process("monitor", machine=MONITOR))
+        stage.loop.sleep(20.0)
+        typed.append(stage.type(move(Intent.SWITCHOVER, "west")))
+        while not any(item.what == "deployments.freeze" for item in stage.world.effects):
+            stage.loop.sleep(0.01)
+        run = next(reversed(stage.disk.runs))
+        give(stage, typed, CANCEL, run)
+        stage.wait_for(typed[0], stage.loop.now + 600.0)
+        give(stage, typed, Act(at=timedelta(0), skip="deployments/freeze", actor="on-call", reason="unpaused by hand"), run)
+        give(stage, typed, Act.model_validate({"at": timedelta(0), "command": "resume", "actor": "on-call", "reason": "go on"}), run)
+        stage.loop.sleep(900.0)
+        stage.world.lose("east")
+        stage.loop.sleep(20.0)
+        give(stage, typed, move(Intent.FAILOVER, "west", accept_data_loss="unknown", accept_split=True))
+
+    happens(stage, people)
+    stuck, rolled_back, failover = typed[0].report, typed[-2].report, typed[-1].report
+    assert stuck is not None and "undo failed" in stuck.reason
+    assert rolled_back is not None and rolled_back.outcome is RunOutcome.ROLLED_BACK
+    assert failover is not None and failover.objectives.rta_seconds is not None and failover.objectives.rta_seconds < 120.0
+    stage.close()
+
+
+def test_a_promotion_that_nobody_could_report_counts_as_one(lab: Studio) -> None:
+    """The process died between the promotion and its record; west led, is lost in its turn, and east is back with what it had."""
+    stage, typed = new_stage(lab, frame("wrong-way", 3, plot="planned")), list[Command]()
+
+    def people() -> None:
+        stage.loop.sleep(20.0)
+        stage.world.lose("east")
+        stage.loop.sleep(5.0)
+        typed.append(stage.type(move(Intent.FAILOVER, "west", accept_data_loss="unknown", accept_split=True)))
+        while not any(item.what == "metadata-db.promote" for item in stage.world.effects):
+            stage.loop.sleep(0.001)
+        typed[0].process.kill()
+        stage.loop.sleep(60.0)
+        give(stage, typed, CANCEL, next(reversed(stage.disk.runs)))
+        stage.loop.sleep(30.0)
+        stage.world.lose("west")
+        stage.world.bring_back("east")
+        stage.loop.sleep(20.0)
+        give(stage, typed, Act(at=timedelta(0), intent=Intent.REPROTECT, actor="hasty", reason="by mistake"))
+        give(stage, typed, move(Intent.FAILOVER, "east"))
+
+    happens(stage, people)
+    follow, back = typed[-2].report, typed[-1].report
+    assert follow is not None and follow.outcome is RunOutcome.REFUSED and "may have been promoted in west" in follow.reason
+    assert back is not None and back.outcome is RunOutcome.REFUSED and "would lose unknown" in back.reason
     stage.close()

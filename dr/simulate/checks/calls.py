@@ -40,7 +40,7 @@ class NoNeed(Rule):
     def record(self, told: Told, record: StoredRecord, event: Event) -> None:
         """An undo that could not do without the lost region; what is undone, and how often what is owed is tried."""
         if isinstance(event, Turned):
-            self._turned[told.run_id] = self.witness.stage.loop.now
+            self._turned.setdefault(told.run_id, self.witness.stage.loop.now)
         elif isinstance(event, StepStarted):
             self._owed[told.run_id, event.step] += event.owed
         elif isinstance(event, UndoStarted):

@@ -16,7 +16,6 @@ from dr.providers.sim.objects import length as span
 from dr.providers.sim.world import Effect
 from dr.simulate.checks.witness import Rule, Told
 from dr.simulate.disk import StoredRecord
-from dr.simulate.play import MONITOR
 
 _CERTAIN = (FenceState.FENCED, FenceState.NOT_NEEDED)
 
@@ -142,22 +141,11 @@ class Exposed(Rule):
     name = "I6"
 
     def begun(self) -> None:
-        """Nothing was lost: by database and run, what a promotion truly lost, in seconds of writing, and by how much the clock that stamped
-        it was ahead where nobody could know: it was never asked, and its stamps did not lie in the future when they arrived."""
+        """Nothing was lost: by database and run, what a promotion truly lost, in seconds of writing."""
         self.lost: dict[tuple[str, str], float] = {}
-        self.hidden: dict[tuple[str, str], float] = {}
-        self._skew: dict[str, float] = {}
-        self._unseen: dict[str, list[str]] = {}
 
     def effect(self, effect: Effect) -> None:
         """A promotion."""
-        for item in self.witness.databases:
-            if self._skew.get(item.name, 0.0) != item.skew:
-                self._skew[item.name] = item.skew
-                self._unseen[item.name] = [region for region, copy in item.copies.items() if copy.primary]
-            # the monitor reaches who stamps, so it can ask both clocks
-            if any(self.witness.stage.world.reaches(MONITOR, region, write=False) for region in self._unseen.get(item.name, ())):
-                del self._unseen[item.name]
         database = self.witness.stage.world.stores.get(effect.component)
         told = self.witness.told.get(effect.run_id)
         if told is None or told.plan is None or not effect.process:
@@ -169,8 +157,6 @@ class Exposed(Rule):
         since = self._since(effect, told)
         lost = exposure(database, effect.region)
         self.lost[database.name, effect.run_id] = lost
-        told_nobody = database.name in self._unseen and database.skew <= database.lag + _HARDLY
-        self.hidden[database.name, effect.run_id] = max(0.0, database.skew) if told_nobody else 0.0
         unseen = max(0.0, database.skew) + (effect.at - since if self._writes_on(database, effect) else 0.0)
         asked = max(0.0, lost - unseen)
         asked_for = database.asked_for(effect.region)
@@ -233,8 +219,6 @@ class Exposed(Rule):
 
 _NOISE = 0.05
 """Seconds between two readings that are meant to be one."""
-_HARDLY = 1.0
-"""Seconds that a stamp may lie in the future before anybody doubts its clock."""
 
 
 def exposure(database: Database, region: str, before: float = math.inf) -> float:

@@ -79,8 +79,7 @@ class Numbers(Rule):
 class Truthful(Rule):
     """I16, against the world: an RPA that is known or bound is not below what the promotion truly lost; an RTA that is given is not below
     the time for which names led nobody to a region that takes writes, as far as effects show it: from the first effect after which they
-    did not to the last one. Clocks that are off by so much measure wrong by so much, which no journal can know: that is allowed for; of an
-    RPA that is known only a primary's clock that went a little ahead after the monitor could ask it last.
+    did not to the last one. Clocks that are off by so much measure wrong by so much, which no journal can know: that is allowed for.
     """
 
     name = "I16"
@@ -132,8 +131,8 @@ class Truthful(Rule):
             truth = self._exposed.lost.get((item.id, told.run_id))
             if truth is None or item.rpa_seconds is None:
                 continue
-            off = self._exposed.hidden[item.id, told.run_id] if item.rpa_state is Known.KNOWN else self._off()
-            if truth > item.rpa_seconds + off + 0.01:
+            off = self._off()
+            if truth > item.rpa_seconds + (off if item.rpa_state is not Known.KNOWN else 0.0) + 0.01:
                 self.broken(f"run {told.run_id} reports an RPA of {item.rpa_seconds} s of {item.id}, truly lost were {truth:.3f} s")
 
     def _off(self) -> float:

@@ -122,6 +122,8 @@ class Postgres:
         followers = {region: reading for region, reading in seen.items() if isinstance(reading, Reading) and reading.recovering}
         if len(followers) == 1:
             (region, reading), = followers.items()
+            if reading.stamped_ahead is not None:
+                self._clocks.stamped(self.config.other(region), reading.stamped_ahead)
             told = self._clocks.told(self.config.other(region))
             return decide(self.name, self._clock.now(), reading, None, timedelta(0), why_not=reasons, asked=asked, clock=told)
         why = reasons or ("no region takes writes" if followers else "both regions take writes")

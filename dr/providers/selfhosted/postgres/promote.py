@@ -9,7 +9,7 @@ from dr.model.base import clock_behind
 from dr.model.evidence import Evidence, Fenced, Note, Promoted, RecoveryPoint
 from dr.model.words import FenceState, Guard
 from dr.ports import AttemptContext, Look, Seen
-from dr.providers.clock_ahead import why_wrong
+from dr.providers.clock_ahead import why_wrong, wrong
 from dr.providers.selfhosted.postgres.cluster import Cluster, ClusterStep
 from dr.providers.selfhosted.postgres.facts import Reading, read, try_read
 from dr.providers.selfhosted.postgres.findings import sync_blocks_writes
@@ -110,14 +110,18 @@ class Promote(ClusterStep):
     ) -> RecoveryPoint:
         # after the promotion the target writes heartbeats of its own: those tell nothing about what arrived
         own = reading.heartbeat is not None and reading.heartbeat.region == self.target
-        clocks = self.cluster.clocks
-        if reading.recovering and reading.stamped_ahead is not None:
+        clocks, before = self.cluster.clocks, context.found(RecoveryPoint, self.cluster.component)
+        if reading.recovering and reading.stamped_ahead is not None and not complete:
             clocks.stamped(self.source, reading.stamped_ahead)
-        clock = clocks.of(self.source, context.found(RecoveryPoint, self.cluster.component))
+        clock = clocks.of(self.source, before, leads=not reading.recovering)
+        if complete and wrong(clock):
+            clock = {"clock_ahead": None, "clock_of": ""}  # nothing is missing, whatever the clock shows
         reading = reading.by_own_clock(clock)
+        point = reading.last_commit if own and not reading.recovering else reading.recovery_point
+        if point is None and before is not None and not reading.recovering:
+            point = before.recovery_point  # by its last heartbeat from the source, which is overwritten now
         return RecoveryPoint(
-            component=self.cluster.component, region=self.target, read_at=self.cluster.clock.now(),
-            recovery_point=reading.last_commit if own and not reading.recovering else reading.recovery_point,
+            component=self.cluster.component, region=self.target, read_at=self.cluster.clock.now(), recovery_point=point,
             position=reading.replayed or "", complete=complete, clock_behind=None if asked is None else clock_behind(reading.clock, asked),
             clock_ahead=clock["clock_ahead"], reason=why_wrong(clock),
         )  # fmt: skip

@@ -28,9 +28,12 @@ class _Step(SimStep[Database]):
     def recovery_point(self, context: AttemptContext, asked: datetime, *, complete: bool = False) -> RecoveryPoint:
         """What the target holds; read there, now. ``asked``: this process's clock before the target was asked what it is."""
         point, clocks = self.store.told_point(self.target), self.place.clocks
-        if point is not None and not self.store.copies[self.target].primary:
+        leads = self.store.copies[self.target].primary
+        if point is not None and not leads and not complete:
             clocks.stamped(self.source, timedelta(seconds=point - self.place.world.now))
-        clock = clocks.of(self.source, context.found(RecoveryPoint, self.component))
+        clock = clocks.of(self.source, context.found(RecoveryPoint, self.component), leads=leads)
+        if complete and why_wrong(clock):
+            clock = {"clock_ahead": None, "clock_of": ""}  # nothing is missing, whatever the clock shows
         wrong, ahead = why_wrong(clock), clock["clock_ahead"] or timedelta(0)
         point = None if point is None or wrong else point - ahead.total_seconds()
         return RecoveryPoint(
