@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -50,6 +51,27 @@ def moved(state: Path, elsewhere: Mapping[str, str], lasts_ms: int = 400) -> Non
     connection.execute("UPDATE lease SET place = ?, lasts_ms = ?", (place, lasts_ms))
     connection.commit()
     connection.close()
+
+
+def stopped(pid: int, state: Path) -> None:
+    """SIGSTOP, at a moment at which the process holds no lock of a file: one that stood still in a transaction would keep everybody out."""
+    for _ in range(200):
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(0.02)  # the signal arrives
+        try:
+            for path in state.glob("*.db"):
+                connection = sqlite3.connect(path, timeout=0.2, isolation_level=None)
+                try:
+                    connection.execute("BEGIN IMMEDIATE")
+                    connection.execute("ROLLBACK")
+                finally:
+                    connection.close()
+        except sqlite3.OperationalError:
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError("it always holds a lock")
 
 
 def asked(state: Path, run_id: str, *events: Event) -> None:
@@ -153,7 +175,7 @@ def test_who_gives_up_waiting_withdraws_what_was_asked(
     first = typed("switchover", free, "--to", "west", "--yes", "--actor", "ann", "--json")
     until(lambda: (tmp_path / "db/east").read_text() == Role.STOPPED)
     run_id = in_flight(capsys).run_id
-    os.kill(first.pid, signal.SIGSTOP)
+    stopped(first.pid, state)
     moved(state, {}, lasts_ms=3_600_000 if interrupted else 400)
     second = failover(typed, free, "--accept-data-loss", "15m", "--accept-split")
     if interrupted:
