@@ -42,7 +42,7 @@ class RecoveryPoint(Frozen):
 
     clock_behind: how far the clock of the machine that read it was behind the target's own; None: not asked.
     clock_ahead: how far the old primary's clock was ahead of the target's when both were asked last; taken off already. None: never.
-    reason: why there is no moment.
+    reason: why there is no moment, or only that of the last heartbeat.
     """
 
     fact: Literal["recovery-point"] = "recovery-point"

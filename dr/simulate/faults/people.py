@@ -64,7 +64,10 @@ def _answer(command: str, reason: str, stage: Stage, struck: Struck, effect: Eff
 def _skip(stage: Stage, struck: Struck, effect: Effect) -> None:
     """Somebody skips a step of the run: the one after which the run would have to wait longest, or any other one."""
     run = stage.disk.runs.get(effect.run_id)
-    started = run.records[0].event if run is not None and run.records else None
+    try:
+        started = run.records[0].event if run is not None and run.records else None
+    except ValueError:  # the journal is damaged: nobody sees a step to be skipped
+        return
     steps = [step.id for step in started.plan.steps] if isinstance(started, RunStarted) else []
     if steps:
         step = steps[int(number(struck, "which") * len(steps))]
