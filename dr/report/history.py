@@ -11,7 +11,19 @@ from typing import Any, TypeVar
 from dr.engine.machine import apply
 from dr.engine.state import RunState
 from dr.errors import StateUnreadable
-from dr.model.events import Event, Observed, Record, Resumed, RunStarted, SkipRequested, StepEnded, StepStarted, Turned, UndoEnded
+from dr.model.events import (
+    Event,
+    Observed,
+    Record,
+    Resumed,
+    RunStarted,
+    SkipRequested,
+    StepEnded,
+    StepStarted,
+    Turned,
+    UndoEnded,
+    UndoStarted,
+)  # fmt: skip
 from dr.model.evidence import Evidence, Fenced
 from dr.model.plan import StepSpec
 from dr.model.words import Verb
@@ -119,10 +131,12 @@ class History:
 
     def left(self, *verbs: Verb) -> datetime | None:
         """When the first attempt of these verbs began that acted, of steps that were not taken back since, by an undo or by a person who
-        says so with a skip: a turn forgets what the new plan does not have."""
-        back: dict[str, datetime] = {}
+        says so by skipping an undo: a turn forgets what the new plan does not have."""
+        back, undone = dict[str, datetime](), set[str]()
         for at, event in self.events:
-            if isinstance(event, SkipRequested) or (isinstance(event, UndoEnded) and event.ok):
+            if isinstance(event, UndoStarted):
+                undone.add(event.step)
+            elif (isinstance(event, SkipRequested) and event.step in undone) or (isinstance(event, UndoEnded) and event.ok):
                 back[event.step] = max(at, back.get(event.step, at))
         acts = (item for item in self.attempts if item.acted and not item.owed and item.spec.verb in verbs)
         return next((item.started_at for item in acts if item.spec.id not in back or back[item.spec.id] < item.started_at), None)
