@@ -281,6 +281,15 @@ def _needs(history: History) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def _after_refusal(history: History, said: Sequence[GuardReport], accepting: str) -> str:
+    """accepting: the same command with the flags that accept what was refused; empty where nothing can be."""
+    plan, runbook = history.state.current_plan, history.started.runbook_path
+    if accepting and plan.intent is Intent.REPROTECT:  # it would follow an old primary: the flag that accepts that is no next step
+        later = f"when {plan.source} answers: dr reprotect {runbook}"
+        return f"dr status {runbook} · {later} · or give it up: dr failover {runbook} --to {plan.target}"
+    return accepting or _around(history, said) or f"dr status {runbook}"
+
+
 def hint(history: History, ended: RunOutcome, debt: Sequence[Debt], said: Sequence[GuardReport]) -> str:
     """The next command to type, empty where nothing is left to be done."""
     plan, runbook, run = history.state.current_plan, history.started.runbook_path, history.run_id
@@ -291,7 +300,7 @@ def hint(history: History, ended: RunOutcome, debt: Sequence[Debt], said: Sequen
         return " · ".join([*(f"dr approve {run} {step}" for step in waiting), f"dr resume {run}{accepting}", *give_up])
     to = f" --to {plan.target}" if plan.intent in (Intent.FAILOVER, Intent.SWITCHOVER) else ""
     if ended is RunOutcome.REFUSED:
-        return f"dr {plan.intent} {runbook}{to}{accepting}" if accepting else _around(history, said) or f"dr status {runbook}"
+        return _after_refusal(history, said, f"dr {plan.intent} {runbook}{to}{accepting}" if accepting else "")
     if ended is RunOutcome.CANCELLED and history.state.past_no_return:
         return f"dr failover {runbook} --to {plan.target}"
     if ended in (RunOutcome.FAILED, RunOutcome.ROLLED_BACK, RunOutcome.CANCELLED):

@@ -23,7 +23,7 @@ from dr.model.events import (
     Turned,
     UndoEnded,
     UndoStarted,
-)  # fmt: skip
+)
 from dr.model.evidence import Evidence, Fenced
 from dr.model.plan import StepSpec
 from dr.model.words import Verb

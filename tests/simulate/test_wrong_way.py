@@ -143,6 +143,7 @@ def test_an_old_primary_that_came_back_alone_is_not_taken_for_the_primary(lab: S
     assert there is not None and there.outcome is RunOutcome.COMPLETED
     assert all(report is not None and report.outcome is RunOutcome.REFUSED for report in (home, follow, unasked))
     assert follow is not None and "old primary, as of epoch 1: it was promoted in west since, as of 2" in follow.reason
+    assert "when west answers: dr reprotect" in follow.hint and "--to east" in follow.hint and "--accept" not in follow.hint
     assert unasked is not None and "metadata-db would lose unknown" in unasked.reason
     assert given_up is not None and given_up.outcome is RunOutcome.COMPLETED, "a person may give west up"
     assert once_more is not None and once_more.outcome is RunOutcome.ALREADY
